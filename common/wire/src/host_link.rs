@@ -1,0 +1,195 @@
+//! Messages on the control connection between an enclave and its own host. The enclave opens it; the host serves one at
+//! a time (a newer one replaces the older). The host is trusted for availability alone.
+
+use crate::ids::{BootId, PairingId};
+use crate::limits::{
+    MAX_ADMIN_BYTES, MAX_BATCH_WRITES, MAX_BLOB_BYTES, MAX_COUNTERS, MAX_DER_BYTES, MAX_DETAIL_BYTES, MAX_FRAME_BYTES,
+    MAX_RELAY_BYTES, MAX_TOKEN_BYTES, MAX_URL_BYTES,
+};
+use crate::{Bytes, List, Text, message};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// Port on which a host listens for its enclave where they are joined by vsock.
+pub const VSOCK_PORT: u32 = 5016;
+
+/// First frame of every connection from an enclave.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Opening {
+    /// The control connection: frames of [`FromEnclave`] and [`FromHost`] follow.
+    Control {
+        /// The enclave's boot.
+        boot: BootId,
+        /// Version of the enclave's software.
+        version: Text<32>,
+    },
+    /// A stream to somewhere else: [`crate::dial`] follows.
+    Dial,
+}
+
+message!(Opening, "countersign/opening", 1, 256);
+
+/// Name of a sealed blob in the host's storage: its kind and a hash; nothing that people chose.
+pub type BlobName = Text<96>;
+
+/// One write of a batch; `None` deletes.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BlobWrite {
+    /// Which blob.
+    pub name: BlobName,
+    /// Its new content.
+    pub value: Option<Bytes<MAX_BLOB_BYTES>>,
+}
+
+/// A value of the enclave's own counting that holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Counter {
+    /// Metric name in Prometheus form, without the prefix `countersign_enclave_`.
+    pub name: Text<64>,
+    /// At most one label: its name and value.
+    pub label: Option<(Text<32>, Text<64>)>,
+    /// The value.
+    pub value: u64,
+    /// Whether it only grows.
+    pub monotonic: bool,
+}
+
+/// From the enclave.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum FromEnclave {
+    /// Asks for every stored blob: answered by `Blob`s and one `BlobsEnd`.
+    LoadBlobs,
+    /// Stores a batch: all of it or nothing, durable before `Persisted`. Batches are applied in order.
+    Persist {
+        /// Grows by one a batch within a connection's life.
+        sequence: u64,
+        /// The writes.
+        writes: List<BlobWrite, MAX_BATCH_WRITES>,
+    },
+    /// Keep a WebSocket to this workspace open, with reconnect and back-off, until `LinkClose`.
+    LinkOpen {
+        /// Whose.
+        pairing: PairingId,
+        /// `wss://…/relay`.
+        url: Text<MAX_URL_BYTES>,
+        /// Short-lived access token for the `Authorization: Bearer` header; replaces an older one.
+        access_token: Text<MAX_TOKEN_BYTES>,
+        /// Certificate authorities (DER) to trust instead of the public ones. Availability only: what is inside is sealed or signed.
+        roots: List<Bytes<MAX_DER_BYTES>, 4>,
+    },
+    /// Close it.
+    LinkClose {
+        /// Whose.
+        pairing: PairingId,
+    },
+    /// Send one binary WebSocket message. Dropped, with a metric, while the link is down.
+    LinkSend {
+        /// Over whose link.
+        pairing: PairingId,
+        /// An encoded [`crate::relay::RelayUp`].
+        frame: Bytes<{ MAX_RELAY_BYTES + 64 }>,
+    },
+    /// Bytes for an admin connection.
+    Admin {
+        /// Which connection.
+        connection: u64,
+        /// One packet of the admin channel.
+        packet: Bytes<MAX_ADMIN_BYTES>,
+    },
+    /// Close an admin connection.
+    AdminClose {
+        /// Which.
+        connection: u64,
+    },
+    /// Counters for `/metrics` and readiness for `/healthz`; replaces the last report.
+    Report {
+        /// Whether state is loaded and the co-signer serves.
+        ready: bool,
+        /// The counters.
+        counters: List<Counter, MAX_COUNTERS>,
+    },
+}
+
+message!(FromEnclave, "countersign/from-enclave", 1, MAX_FRAME_BYTES);
+
+/// Why a link is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum LinkDown {
+    /// Could not connect, or the connection broke; the host tries again.
+    Connection = 0,
+    /// The workspace refused the access token; the host waits for a new `LinkOpen`.
+    Unauthorised = 1,
+}
+
+/// From the host.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum FromHost {
+    /// First message on the control connection.
+    Welcome {
+        /// Version of the host's software.
+        version: Text<32>,
+    },
+    /// One stored blob.
+    Blob {
+        /// Its name.
+        name: BlobName,
+        /// Its content.
+        value: Bytes<MAX_BLOB_BYTES>,
+    },
+    /// There are no more.
+    BlobsEnd {
+        /// How many there were.
+        count: u64,
+    },
+    /// A batch is durable.
+    Persisted {
+        /// Which.
+        sequence: u64,
+    },
+    /// A batch could not be stored. The enclave stops sending anything.
+    PersistFailed {
+        /// Which.
+        sequence: u64,
+        /// Why.
+        detail: Text<MAX_DETAIL_BYTES>,
+    },
+    /// A link came up.
+    LinkUp {
+        /// Whose.
+        pairing: PairingId,
+    },
+    /// A link went down.
+    LinkDown {
+        /// Whose.
+        pairing: PairingId,
+        /// Why.
+        reason: LinkDown,
+    },
+    /// One binary WebSocket message came.
+    LinkData {
+        /// Over whose link.
+        pairing: PairingId,
+        /// An encoded [`crate::relay::RelayDown`].
+        frame: Bytes<{ MAX_RELAY_BYTES + 64 }>,
+    },
+    /// Somebody connected to the admin socket.
+    AdminOpened {
+        /// The host's number for the connection; never reused within a boot of the enclave.
+        connection: u64,
+    },
+    /// Bytes from an admin connection.
+    Admin {
+        /// Which connection.
+        connection: u64,
+        /// One packet of the admin channel.
+        packet: Bytes<MAX_ADMIN_BYTES>,
+    },
+    /// An admin connection is gone.
+    AdminClosed {
+        /// Which.
+        connection: u64,
+    },
+}
+
+message!(FromHost, "countersign/from-host", 1, MAX_FRAME_BYTES);

@@ -1,0 +1,59 @@
+//! The named limit of everything that crosses a border. Sizes are in bytes, counts in items.
+
+/// Payload of one frame between an enclave and its host.
+pub const MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// Raw HTTP body of a client's request.
+pub const MAX_REQUEST_BODY_BYTES: usize = 64 * 1024;
+/// A compact JWS, whoever made it.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// A URL or a request path.
+pub const MAX_URL_BYTES: usize = 2 * 1024;
+/// A DER certificate or public key.
+pub const MAX_DER_BYTES: usize = 8 * 1024;
+/// An attestation document.
+pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024;
+/// Human-readable detail of an error.
+pub const MAX_DETAIL_BYTES: usize = 1024;
+/// A name or an id that people chose.
+pub const MAX_NAME_BYTES: usize = 128;
+/// One sealed blob.
+pub const MAX_BLOB_BYTES: usize = 512 * 1024;
+/// Writes in one persist batch.
+pub const MAX_BATCH_WRITES: usize = 64;
+/// Parties of a signing group.
+pub const MAX_PARTIES: usize = 16;
+/// Digests signed for one transaction.
+pub const MAX_DIGESTS: usize = 16;
+/// Elements of a derivation path.
+pub const MAX_PATH_ELEMENTS: usize = 8;
+/// Operators of one co-signer.
+pub const MAX_OPERATORS: usize = 16;
+/// Initiators of one pairing.
+pub const MAX_INITIATORS: usize = 64;
+/// API users of one pairing.
+pub const MAX_USERS: usize = 64;
+/// Pairings of one co-signer.
+pub const MAX_PAIRINGS: usize = 16;
+/// Signing groups of one pairing.
+pub const MAX_GROUPS: usize = 16;
+/// Keys of one pairing that a status lists.
+pub const MAX_LISTED_KEYS: usize = 1024;
+/// Measurement sets accepted from peers.
+pub const MAX_MEASUREMENTS: usize = 16;
+/// Networks that an operator allowed for one callback handler.
+pub const MAX_NETWORKS: usize = 16;
+/// One message of a threshold scheme, before it is split over the channel.
+pub const MAX_SCHEME_MESSAGE_BYTES: usize = 1024 * 1024;
+/// One packet between co-signers; a Noise message holds at most 65,535 bytes.
+pub const MAX_PACKET_BYTES: usize = 65_535 + 128;
+/// One message between co-signer and workspace, or one relay frame.
+pub const MAX_RELAY_BYTES: usize = 256 * 1024;
+/// One message of the admin channel, before it is split.
+pub const MAX_ADMIN_BYTES: usize = 256 * 1024;
+/// Counters that an enclave reports to its host.
+pub const MAX_COUNTERS: usize = 256;
+
+const _: () = assert!(MAX_RELAY_BYTES < MAX_FRAME_BYTES);
+const _: () = assert!(MAX_REQUEST_BODY_BYTES + MAX_TOKEN_BYTES + MAX_URL_BYTES < MAX_RELAY_BYTES);
+const _: () = assert!(MAX_PACKET_BYTES < MAX_RELAY_BYTES);
+const _: () = assert!(MAX_BLOB_BYTES < MAX_FRAME_BYTES);

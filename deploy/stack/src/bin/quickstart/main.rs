@@ -1,0 +1,148 @@
+//! The whole system on this machine, in one go: start, pair, make keys, sign, verify, tear down. `deploy/quickstart` builds
+//! everything and calls this.
+
+mod environment;
+mod screen;
+mod steps;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use countersign_stack::processes::end_listed;
+use countersign_stack::{Options, Stack};
+use screen::{Colour, Screen};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs a workspace, three co-signers and a callback handler, pairs them, makes a key, and signs with it.
+#[derive(Parser)]
+#[command(name = "deploy/quickstart", version)]
+struct Arguments {
+    /// Leave everything running; FOLDER/env says how to reach it
+    #[arg(long, conflicts_with = "down")]
+    keep: bool,
+    /// End what --keep left running, and remove its files
+    #[arg(long)]
+    down: bool,
+    /// Take the committed test primes instead of making own ones: everybody knows them, so do not use the keys
+    #[arg(long, conflicts_with = "down")]
+    fast: bool,
+    /// Where everything of it is; its content is removed at the start
+    #[arg(long, value_name = "FOLDER", default_value = "target/quickstart")]
+    folder: PathBuf,
+}
+
+/// A file that says: this folder may be removed.
+const MARK: &str = "countersign-quickstart";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut screen = Screen::new();
+    let done = if arguments.down { down(&screen, &arguments.folder).await } else { up(&mut screen, &arguments).await };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            screen.line("");
+            screen.warn(&format!("quickstart: FAILED: {error:#}"));
+            let folder = arguments.folder.display();
+            screen.line(&format!("Logs are in {folder}/*/*.log. `deploy/quickstart --down` removes everything."));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn down(screen: &Screen, folder: &Path) -> Result<()> {
+    let ended = end_listed(&folder.join("processes.json")).await?;
+    clear(folder)?;
+    screen.line(&format!("quickstart: ended {ended} processes and removed {}", folder.display()));
+    Ok(())
+}
+
+/// Removes the folder of an earlier run, and nothing else.
+fn clear(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let is_ours = folder.join(MARK).exists();
+    let is_empty = fs::read_dir(folder).map(|mut entries| entries.next().is_none()).unwrap_or(false);
+    anyhow::ensure!(is_ours || is_empty, "{} holds something else: name another --folder", folder.display());
+    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
+async fn up(screen: &mut Screen, arguments: &Arguments) -> Result<()> {
+    let folder = &arguments.folder;
+    let left = end_listed(&folder.join("processes.json")).await?;
+    if left > 0 {
+        screen.line(&format!("Ended {left} processes of an earlier run."));
+    }
+    clear(folder)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::write(folder.join(MARK), "made by deploy/quickstart, which may remove this folder\n")?;
+    warn_of_development(screen, arguments.fast);
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let step = screen.begin("Starting a workspace, three co-signers, a callback handler");
+    let options = Options { test_primes: arguments.fast, ..Options::default() };
+    let mut stack = tokio::select! {
+        stack = Stack::start(folder, &options) => stack?,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+    };
+    let result = tokio::select! {
+        result = steps::run(screen, &mut stack, step) => result,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
+    };
+    let shown = match result {
+        Ok(shown) => shown,
+        Err(error) => {
+            // A process that died explains more than what it caused.
+            let died = stack.processes.check().err();
+            stack.stop().await?;
+            return Err(died.map_or(error, anyhow::Error::from));
+        }
+    };
+    if arguments.keep {
+        let file = environment::write(folder, &stack, &shown)?;
+        stack.keep();
+        verdict(screen, &shown);
+        environment::explain(screen, &file);
+        return Ok(());
+    }
+    let step = screen.begin("Tearing down");
+    let forced = stack.stop().await?;
+    anyhow::ensure!(forced.is_empty(), "{} did not stop when asked", forced.join(", "));
+    screen.done(step, "");
+    clear(folder)?;
+    verdict(screen, &shown);
+    Ok(())
+}
+
+fn warn_of_development(screen: &Screen, fast: bool) {
+    screen.warn("Development set-up: the enclaves are plain processes. It shows how things work and protects no key.");
+    if fast {
+        screen.warn("--fast: COMMITTED TEST PRIMES. Everybody knows them: keys made with them are nobody's secret.");
+    }
+    screen.line("");
+}
+
+fn verdict(screen: &Screen, shown: &steps::Shown) {
+    let (times, total) = screen.times();
+    screen.line("");
+    screen.line(&screen.paint(Colour::Bold, "Where the time went"));
+    for (title, took) in times {
+        let title = title.split(':').next().unwrap_or_default();
+        screen.line(&format!("  {:>7.1} s  {title}", took.as_secs_f64()));
+    }
+    screen.line("");
+    screen.value("address", &shown.address);
+    screen.value("transaction", &shown.raw_transaction);
+    screen.line("");
+    let verdict = format!(
+        "quickstart: PASSED in {:.1} s: 2 signatures verified, 1 rejection, 1 refusal, 1 key certificate",
+        total.as_secs_f64()
+    );
+    screen.line(&screen.paint(Colour::Green, &verdict));
+}

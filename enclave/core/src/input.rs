@@ -1,0 +1,171 @@
+//! What happens to the core.
+
+use countersign_mpc::{Failure, Output, Primes};
+use countersign_wire::host_link::{BlobName, LinkDown};
+use countersign_wire::ids::PairingId;
+use zeroize::Zeroizing;
+
+/// An input. Each comes with the time in [`crate::Core::step`].
+pub enum Input {
+    /// The host is connected (again). Everything that was in flight with the host is lost.
+    HostConnected,
+    /// The host is gone.
+    HostGone,
+    /// One stored blob.
+    Blob {
+        /// Its name.
+        name: BlobName,
+        /// Its content.
+        value: Vec<u8>,
+    },
+    /// There are no more blobs.
+    BlobsEnd {
+        /// How many the host says there were.
+        count: u64,
+    },
+    /// A batch is durable.
+    Persisted {
+        /// Which.
+        sequence: u64,
+    },
+    /// A batch could not be stored.
+    PersistFailed {
+        /// Which.
+        sequence: u64,
+        /// Why.
+        detail: String,
+    },
+    /// A link came up.
+    LinkUp {
+        /// Whose.
+        pairing: PairingId,
+    },
+    /// A link went down.
+    LinkDown {
+        /// Whose.
+        pairing: PairingId,
+        /// Why.
+        reason: LinkDown,
+    },
+    /// A relay frame came.
+    LinkData {
+        /// Over whose link.
+        pairing: PairingId,
+        /// An encoded `RelayDown`.
+        frame: Vec<u8>,
+    },
+    /// An admin connected.
+    AdminOpened {
+        /// The host's number for it.
+        connection: u64,
+    },
+    /// A packet of an admin connection.
+    Admin {
+        /// Which.
+        connection: u64,
+        /// An encoded `AdminPacket`.
+        packet: Vec<u8>,
+    },
+    /// An admin connection is gone.
+    AdminClosed {
+        /// Which.
+        connection: u64,
+    },
+    /// An exchange ended.
+    ExchangeDone {
+        /// Which.
+        id: u64,
+        /// How.
+        outcome: ExchangeOutcome,
+    },
+    /// The key service answered.
+    SealingKey(Result<SealingKeyAnswer, String>),
+    /// A job reports.
+    Job {
+        /// Which.
+        job: u64,
+        /// What.
+        event: JobEvent,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// The instance's data key.
+pub struct SealingKeyAnswer {
+    /// The data key.
+    pub key: Zeroizing<[u8; 32]>,
+    /// Its wrapped form; what came in, for an unwrap.
+    pub wrapped: Vec<u8>,
+    /// The key that wraps it, as the key service says.
+    pub wrapping_key: String,
+}
+
+/// How an exchange ended.
+pub type ExchangeOutcome = Result<HttpAnswer, ExchangeFailure>;
+
+/// A whole HTTP answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// Status code.
+    pub status: u16,
+    /// The body, at most `max_answer_bytes`.
+    pub body: Vec<u8>,
+}
+
+/// Why an exchange failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeFailure {
+    /// The name could not be resolved.
+    #[error("the name could not be resolved: {0}")]
+    Dns(String),
+    /// No resolved address is allowed.
+    #[error("none of its addresses is allowed: {0}")]
+    AddressDenied(String),
+    /// No connection.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// TLS failed: the certificate is not trusted, or not for this name.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// The peer did not speak HTTP as it should.
+    #[error("not a valid HTTP answer: {0}")]
+    Http(String),
+    /// The answer is larger than allowed.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The deadline passed.
+    #[error("no answer within {0} ms")]
+    Timeout(u32),
+    /// The enclave has no connection to its host, or too many exchanges run.
+    #[error("not possible now: {0}")]
+    Unavailable(String),
+}
+
+/// What a job reports.
+pub enum JobEvent {
+    /// A message for other parties.
+    Send {
+        /// The receiver's index in the group, or everybody.
+        to: Option<u16>,
+        /// The scheme's bytes.
+        message: Vec<u8>,
+    },
+    /// Safe primes found so far, of 4.
+    PrimesFound(u8),
+    /// The primes.
+    Primes(Primes),
+    /// The RSA key, PKCS#8 DER.
+    CallbackKey(Zeroizing<Vec<u8>>),
+    /// A ceremony's output.
+    Done(Output),
+    /// It failed; the job is gone.
+    Failed(Failure),
+    /// A peer's message could not be a message of the scheme; the job is gone.
+    BadMessage {
+        /// The sender's index in the group.
+        from: u16,
+        /// Why.
+        detail: String,
+    },
+}

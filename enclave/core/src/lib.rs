@@ -1,0 +1,32 @@
+//! The trusted core of a Countersign co-signer: one sans-I/O state machine that makes every decision.
+//!
+//! [`Core::step`] takes one [`Input`] and returns [`Effect`]s. It runs in the enclave, in the development process, and by
+//! the thousand in the deterministic simulator. No async runtime, socket, file or clock is reachable from here: time comes
+//! with the input, randomness, attestation and the security module through [`Capabilities`].
+//!
+//! What leaves is gated: after a `Persist`, no effect that the outside world can see is returned before the host said that
+//! the batch is durable (threat T08).
+
+mod admin;
+mod background;
+mod callback;
+pub mod capability;
+mod ceremony;
+mod core;
+mod effect;
+mod exchange;
+mod input;
+mod intent;
+mod ledger;
+mod limits;
+mod metrics;
+mod outbox;
+mod pairing;
+mod seal;
+mod serving;
+mod state;
+
+pub use capability::{Attestor, Capabilities, Entropy};
+pub use core::Core;
+pub use effect::{AddressRule, Effect, ExchangeSpec, JobSpec, Purpose, Trust};
+pub use input::{ExchangeFailure, ExchangeOutcome, HttpAnswer, Input, JobEvent, SealingKeyAnswer};

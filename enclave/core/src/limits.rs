@@ -1,0 +1,77 @@
+//! The core's own limits. Times in milliseconds.
+
+/// Admin connections at once.
+pub const MAX_ADMIN_CONNECTIONS: usize = 16;
+/// Requests of one API user that wait for its handler at once.
+pub const MAX_WAITING_PER_USER: usize = 64;
+/// Requests of one pairing that wait for handlers at once.
+pub const MAX_WAITING_PER_PAIRING: usize = 256;
+/// Sessions of one pairing at once.
+pub const MAX_SESSIONS_PER_PAIRING: usize = 64;
+/// Ledger records kept for one pairing.
+pub const MAX_REQUESTS_PER_PAIRING: usize = 50_000;
+/// Keys of one pairing.
+pub const MAX_KEYS_PER_PAIRING: usize = 1_000;
+/// Vault bindings of one pairing.
+pub const MAX_VAULTS_PER_PAIRING: usize = 10_000;
+/// Unused pairing tokens remembered as used, until they expire.
+pub const MAX_USED_TOKENS: usize = 1_024;
+/// Sessions for which this party signed that it never held an outcome, remembered within a boot.
+pub const MAX_FORSWORN: usize = 65_536;
+/// Pause before a background job that failed is started again.
+pub const BACKGROUND_RETRY_MS: u64 = 1_000;
+/// Expired records deleted in one step.
+pub const MAX_FORGOTTEN_AT_ONCE: usize = 32;
+/// Batches that the host has not acknowledged.
+pub const MAX_UNACKNOWLEDGED_BATCHES: usize = 1_024;
+/// Effects that wait for durability.
+pub const MAX_HELD_EFFECTS: usize = 16_384;
+/// Messages that wait for a channel to one peer.
+pub const MAX_QUEUED_PEER_MESSAGES: usize = 256;
+/// Messages of one peer that came before their turn, in one session.
+pub const MAX_EARLY_MESSAGES: usize = 64;
+/// Blobs that a host may present at boot.
+pub const MAX_BLOBS: usize = 1_000_000;
+/// Execution ids remembered within a boot.
+pub const MAX_EXECUTIONS: usize = 65_536;
+
+/// How old a client's request may be when first seen, by default.
+pub const INTENT_MAX_AGE_MS: u64 = 3_600_000;
+/// How long an Authorisation allows sessions to start.
+pub const AUTHORISATION_MS: u64 = 600_000;
+/// How far another party's clock may be ahead.
+pub const CLOCK_SKEW_MS: u64 = 30_000;
+/// How long ledger records are kept at least: longer than any intent is accepted.
+pub const LEDGER_KEEP_MS: u64 = 3 * 3_600_000;
+/// Longest time for one session, whatever the coordinator asks.
+pub const MAX_SESSION_MS: u64 = 1_800_000;
+/// Shortest time for one session.
+pub const MIN_SESSION_MS: u64 = 1_000;
+/// How old an attestation document may be.
+pub const DOCUMENT_MAX_AGE_MS: u64 = 300_000;
+/// After this time without an answer a handshake is begun again.
+pub const HANDSHAKE_RETRY_MS: u64 = 2_000;
+/// First pause after a failed call of the workspace; it doubles up to the maximum.
+pub const WORKSPACE_RETRY_MS: u64 = 500;
+/// Longest pause between calls of the workspace.
+pub const WORKSPACE_RETRY_MAX_MS: u64 = 60_000;
+/// How often the workspace is told which boot this is: an earlier word may have been lost.
+pub const HELLO_EVERY_MS: u64 = 5_000;
+/// Time for one call of the workspace.
+pub const WORKSPACE_DEADLINE_MS: u32 = 15_000;
+/// Largest answer of the workspace in bytes.
+pub const MAX_WORKSPACE_ANSWER_BYTES: usize = 32 * 1024;
+/// Idle time after which an admin connection is closed.
+pub const ADMIN_IDLE_MS: u64 = 600_000;
+
+const _: () = assert!(LEDGER_KEEP_MS > 2 * INTENT_MAX_AGE_MS + AUTHORISATION_MS);
+/// What is stored must load again: everything that all pairings may hold, with room for what belongs to the instance.
+const _: () = assert!(
+    MAX_BLOBS
+        > countersign_wire::limits::MAX_PAIRINGS
+            * (MAX_REQUESTS_PER_PAIRING + MAX_VAULTS_PER_PAIRING + MAX_KEYS_PER_PAIRING + 64)
+            + MAX_USED_TOKENS
+            + 16
+);
+const _: () = assert!(MAX_FORGOTTEN_AT_ONCE + 16 < countersign_wire::limits::MAX_BATCH_WRITES);
+const _: () = assert!(MAX_WAITING_PER_USER <= MAX_WAITING_PER_PAIRING);

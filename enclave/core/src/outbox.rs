@@ -1,0 +1,170 @@
+//! The gate in front of everything that the outside world can see (threat T08): after a batch, no visible effect leaves
+//! before the host acknowledged that batch as durable. Order is kept.
+
+use crate::effect::Effect;
+use crate::limits::{MAX_HELD_EFFECTS, MAX_UNACKNOWLEDGED_BATCHES};
+use countersign_wire::host_link::BlobWrite;
+use std::collections::VecDeque;
+
+/// Why the gate stays shut for good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutboxError {
+    /// The host does not acknowledge.
+    #[error("the host has not acknowledged {0} batches")]
+    Backlog(usize),
+    /// The host acknowledged something that was never sent.
+    #[error("expected an acknowledgement of batches up to {last}, got {got}")]
+    Acknowledgement {
+        /// The last batch sent.
+        last: u64,
+        /// What came.
+        got: u64,
+    },
+}
+
+/// Effects on their way out.
+#[derive(Default)]
+pub struct Outbox {
+    ready: Vec<Effect>,
+    held: VecDeque<(u64, Effect)>,
+    unacknowledged: VecDeque<(u64, Vec<BlobWrite>)>,
+    last: u64,
+    durable: u64,
+}
+
+fn is_visible(effect: &Effect) -> bool {
+    match effect {
+        Effect::LinkSend { .. }
+        | Effect::LinkOpen { .. }
+        | Effect::Admin { .. }
+        | Effect::AdminClose { .. }
+        | Effect::Exchange { .. }
+        | Effect::Report { .. } => true,
+        Effect::LoadBlobs
+        | Effect::Persist { .. }
+        | Effect::LinkClose { .. }
+        | Effect::GenerateSealingKey { .. }
+        | Effect::UnwrapSealingKey { .. }
+        | Effect::StartJob { .. }
+        | Effect::JobMessage { .. }
+        | Effect::DropJob { .. }
+        | Effect::WakeAt { .. } => false,
+    }
+}
+
+impl Outbox {
+    /// Sends a batch to be stored. Every visible effect pushed from now on waits for it.
+    pub fn persist(&mut self, writes: Vec<BlobWrite>) -> Result<(), OutboxError> {
+        if self.unacknowledged.len() >= MAX_UNACKNOWLEDGED_BATCHES {
+            return Err(OutboxError::Backlog(self.unacknowledged.len()));
+        }
+        self.last = self.last.saturating_add(1);
+        self.unacknowledged.push_back((self.last, writes.clone()));
+        self.ready.push(Effect::Persist { sequence: self.last, writes });
+        Ok(())
+    }
+
+    /// Sends an effect, now or when everything persisted before it is durable.
+    pub fn push(&mut self, effect: Effect) -> Result<(), OutboxError> {
+        if self.durable < self.last && is_visible(&effect) {
+            if self.held.len() >= MAX_HELD_EFFECTS {
+                return Err(OutboxError::Backlog(self.unacknowledged.len()));
+            }
+            self.held.push_back((self.last, effect));
+        } else {
+            self.ready.push(effect);
+        }
+        Ok(())
+    }
+
+    /// The host says that batches up to `sequence` are durable.
+    pub fn persisted(&mut self, sequence: u64) -> Result<(), OutboxError> {
+        if sequence > self.last {
+            return Err(OutboxError::Acknowledgement { last: self.last, got: sequence });
+        }
+        self.durable = self.durable.max(sequence);
+        while self.unacknowledged.front().is_some_and(|(s, _)| *s <= self.durable) {
+            self.unacknowledged.pop_front();
+        }
+        while let Some((needs, effect)) = self.held.pop_front() {
+            if needs > self.durable {
+                self.held.push_front((needs, effect));
+                break;
+            }
+            self.ready.push(effect);
+        }
+        Ok(())
+    }
+
+    /// The host is connected again: batches that it may have lost are sent again, in order. Storing one twice is harmless.
+    pub fn resend(&mut self) {
+        let again = self.unacknowledged.iter();
+        self.ready
+            .extend(again.map(|(sequence, writes)| Effect::Persist { sequence: *sequence, writes: writes.clone() }));
+    }
+
+    /// What may be executed now, in order.
+    pub fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Batches that are not durable yet.
+    pub fn backlog(&self) -> usize {
+        self.unacknowledged.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visible(connection: u64) -> Effect {
+        Effect::AdminClose { connection }
+    }
+
+    fn shown(effects: &[Effect]) -> Vec<String> {
+        let name = |e: &Effect| match e {
+            Effect::Persist { sequence, .. } => format!("persist {sequence}"),
+            Effect::AdminClose { connection } => format!("visible {connection}"),
+            _ => "internal".to_owned(),
+        };
+        effects.iter().map(name).collect()
+    }
+
+    #[test]
+    fn t08_nothing_visible_leaves_before_what_it_depends_on_is_durable() {
+        let mut outbox = Outbox::default();
+        outbox.push(visible(1)).unwrap();
+        outbox.persist(vec![]).unwrap();
+        outbox.push(visible(2)).unwrap();
+        outbox.persist(vec![]).unwrap();
+        outbox.push(visible(3)).unwrap();
+        outbox.push(Effect::DropJob { job: 1 }).unwrap();
+        assert_eq!(shown(&outbox.take()), ["visible 1", "persist 1", "persist 2", "internal"]);
+        outbox.persisted(1).unwrap();
+        assert_eq!(shown(&outbox.take()), ["visible 2"]);
+        outbox.push(visible(4)).unwrap();
+        outbox.persisted(2).unwrap();
+        assert_eq!(shown(&outbox.take()), ["visible 3", "visible 4"]);
+    }
+
+    #[test]
+    fn an_acknowledgement_of_the_future_is_refused() {
+        let mut outbox = Outbox::default();
+        outbox.persist(vec![]).unwrap();
+        assert_eq!(outbox.persisted(2), Err(OutboxError::Acknowledgement { last: 1, got: 2 }));
+    }
+
+    #[test]
+    fn unacknowledged_batches_are_sent_again_in_order_and_bounded() {
+        let mut outbox = Outbox::default();
+        for _ in 0..MAX_UNACKNOWLEDGED_BATCHES {
+            outbox.persist(vec![]).unwrap();
+        }
+        assert!(matches!(outbox.persist(vec![]), Err(OutboxError::Backlog(_))));
+        outbox.persisted(MAX_UNACKNOWLEDGED_BATCHES as u64 - 2).unwrap();
+        outbox.take();
+        outbox.resend();
+        assert_eq!(shown(&outbox.take()), ["persist 1023", "persist 1024"]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Puts a co-signer together from development parts.
+
+use crate::arguments::Run;
+use crate::file_keys::FileKeys;
+use crate::system_clock::SystemClock;
+use crate::warn;
+use anyhow::{Context, Result};
+use cosigner_core::{Capabilities, Core};
+use cosigner_dev::{DevelopmentRoot, FileKeyProvider, SoftwareNsm, measure_executable, test_primes};
+use cosigner_enclave::Parts;
+use cosigner_enclave::clock::{Clock, ReadClock};
+use cosigner_enclave::transport::Unix;
+use countersign_mpc::Cggmp24;
+use countersign_wire::command::Measurements;
+use rand_core::OsRng;
+use std::path::absolute;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs until a signal ends it.
+pub fn run(arguments: &Run) -> Result<ExitCode> {
+    warn("DEVELOPMENT enclave: this process protects no key from the owner of this machine");
+    let given_primes = match arguments.test_primes {
+        Some(index) => {
+            warn("COMMITTED TEST PRIMES: everybody knows them, so keys made with them are nobody's secret");
+            Some(test_primes(index).context("--test-primes")?)
+        }
+        None => None,
+    };
+    let root = DevelopmentRoot::load(&arguments.development_root)
+        .context("no development root; `cosigner-enclave-dev make-root DIR` makes one")?;
+    let keys = FileKeyProvider::load_or_create(&arguments.key_file).context("no wrapping key")?;
+    let measured = measure_executable().context("the executable cannot be measured")?;
+    let mut clock = Clock::start(SystemClock)?;
+    let anchor = root.trust_anchor().context("not a root")?;
+    let module_clock = || SystemClock.unix_ms().unwrap_or(0);
+    let nsm = SoftwareNsm::new(Arc::new(root), format!("process-{}", std::process::id()), measured, module_clock);
+    let capabilities = Capabilities {
+        entropy: Box::new(OsRng),
+        attestor: Box::new(nsm),
+        anchor,
+        measurements: Measurements {
+            pcr0: measured.pcr0,
+            pcr1: measured.pcr1,
+            pcr2: measured.pcr2,
+            pcr8: measured.pcr8,
+        },
+        version: VERSION,
+        given_primes,
+    };
+    let core = Core::new(capabilities, clock.now_ms()?);
+    let boot = core.boot();
+    tracing::info!(version = VERSION, %boot, sealing_key = keys.key_id(), "started");
+    let parts = Parts {
+        core,
+        clock,
+        transport: Unix { path: absolute(&arguments.host_socket).context("--host-socket")? },
+        key_service: FileKeys(keys),
+        entropy: Box::new(OsRng),
+        scheme: Arc::new(Cggmp24),
+        boot,
+        version: VERSION,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let ended = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM"),
+                _ = interrupt.recv() => tracing::info!("SIGINT"),
+            }
+        };
+        anyhow::Ok(cosigner_enclave::run(parts, shutdown).await)
+    })?;
+    Ok(cosigner_enclave::exit(ended))
+}

@@ -1,0 +1,64 @@
+//! The development enclave of a Countersign co-signer: the trusted core of the production one in a plain process, with
+//! development parts around it. It protects nothing from the owner of the machine.
+
+mod arguments;
+mod co_signer;
+mod file_keys;
+mod system_clock;
+
+use anyhow::{Context, Result};
+use arguments::{Arguments, Command};
+use clap::Parser;
+use cosigner_dev::{CERTIFICATE_FILE, DevelopmentRoot, FileKeyProvider};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(arguments.log_level)
+        .with_writer(std::io::stderr)
+        .init();
+    let done = match arguments.command {
+        Some(Command::MakeRoot { dir }) => make_root(&dir),
+        Some(Command::KeyId { key_file }) => key_id(&key_file),
+        None => match arguments.run {
+            Some(run) => co_signer::run(&run),
+            None => Err(anyhow::anyhow!("expected --host-socket, --development-root and --key-file; see --help")),
+        },
+    };
+    done.unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn make_root(dir: &Path) -> Result<ExitCode> {
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    DevelopmentRoot::load_or_create(dir).context("no development root")?;
+    warn("a development root proves nothing: whoever has its key makes attestation documents of any content");
+    print(&dir.join(CERTIFICATE_FILE).display().to_string())
+}
+
+fn key_id(key_file: &Path) -> Result<ExitCode> {
+    let keys = FileKeyProvider::load_or_create(key_file).context("no wrapping key")?;
+    print(keys.key_id())
+}
+
+fn print(line: &str) -> Result<ExitCode> {
+    writeln!(std::io::stdout(), "{line}").context("standard output is closed")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says in red what this program does not do. Standard error may be closed; then nobody is there to be warned.
+fn warn(text: &str) {
+    let mut stderr = std::io::stderr();
+    let _ = if stderr.is_terminal() {
+        writeln!(stderr, "\x1b[1;31m{text}\x1b[0m")
+    } else {
+        writeln!(stderr, "WARNING: {text}")
+    };
+}

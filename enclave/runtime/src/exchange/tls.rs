@@ -1,0 +1,115 @@
+//! TLS with the server of an exchange: its certificate must be for the very host, valid at the core's time, and lead to
+//! the roots that the core named.
+
+use crate::clock::SharedClock;
+use crate::dial::literal_address;
+use cosigner_core::{ExchangeFailure, Trust};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Makes TLS sessions.
+pub(super) struct Connector {
+    provider: Arc<CryptoProvider>,
+    clock: Arc<SharedClock>,
+    public_roots: Arc<RootCertStore>,
+}
+
+/// A session that is ready to begin.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    config: Arc<ClientConfig>,
+    server: ServerName<'static>,
+}
+
+impl Connector {
+    pub(super) fn new(clock: SharedClock) -> Self {
+        Self {
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            clock: Arc::new(clock),
+            public_roots: Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()),
+        }
+    }
+
+    pub(super) fn prepare(&self, host: &str, trust: &Trust) -> Result<Prepared, ExchangeFailure> {
+        let server = match literal_address(host) {
+            Some(address) => ServerName::IpAddress(address.into()),
+            None => ServerName::try_from(host.to_owned())
+                .map_err(|error| ExchangeFailure::Dns(format!("{host:?} is not a DNS name: {error}")))?,
+        };
+        let roots = match trust {
+            Trust::PublicRoots => self.public_roots.clone(),
+            Trust::Root(der) => Arc::new(single_root(der)?),
+        };
+        let mut config = ClientConfig::builder_with_details(self.provider.clone(), self.clock.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| ExchangeFailure::Tls(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A resumed session would not show its certificate again.
+        config.resumption = Resumption::disabled();
+        Ok(Prepared { config: Arc::new(config), server })
+    }
+}
+
+impl Prepared {
+    pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        stream: S,
+    ) -> Result<TlsStream<S>, ExchangeFailure> {
+        TlsConnector::from(self.config).connect(self.server, stream).await.map_err(|error| {
+            tls_failure(&error)
+                .unwrap_or_else(|| ExchangeFailure::Connect(format!("it broke during the TLS handshake: {error}")))
+        })
+    }
+}
+
+fn single_root(der: &[u8]) -> Result<RootCertStore, ExchangeFailure> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(der.to_vec())).map_err(|error| {
+        ExchangeFailure::Tls(format!("the configured authority is not a usable certificate: {error}"))
+    })?;
+    Ok(roots)
+}
+
+/// The TLS failure behind an error, if that is what it is.
+pub(super) fn tls_failure(error: &(dyn Error + 'static)) -> Option<ExchangeFailure> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(ExchangeFailure::Tls(tls.to_string()));
+        }
+        // An `io::Error` does not name the error that it wraps as its source, only that error's source.
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tls_error_is_found_within_others() {
+        let tls = rustls::Error::General("deep".into());
+        let wrapped = io::Error::other(io::Error::other(tls));
+        assert_eq!(tls_failure(&wrapped), Some(ExchangeFailure::Tls("unexpected error: deep".into())));
+        assert_eq!(tls_failure(&io::Error::other("plain")), None);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_no_root() {
+        assert!(matches!(single_root(b"hello"), Err(ExchangeFailure::Tls(_))));
+    }
+}

@@ -1,0 +1,36 @@
+//! Runs the trusted core: everything that the core asks for and may not do itself.
+//!
+//! The core is owned by one task ([`engine`]): it takes one input at a time, calls the core, and executes the effects in
+//! order. All else happens around it:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`transport`], [`frames`], [`host_link`] | the control connection to the host, with reconnect and back-off |
+//! | [`dial`], [`exchange`] | whole HTTPS exchanges over streams that the host dials; TLS ends here |
+//! | [`workers`] | threads for threshold cryptography, safe primes and RSA keys |
+//! | [`clock`] | time, from the security module and never from the host |
+//! | [`entropy`], [`nsm`] | randomness, attestation and measurements of the security module |
+//! | [`key_service`] | who wraps the instance's data key |
+//!
+//! Everything is generic over transport, clock and key service, so that the production and the development binary run
+//! the same code; what each trusts is decided in its `main.rs` and nowhere else.
+
+pub mod clock;
+pub mod dial;
+pub mod engine;
+pub mod entropy;
+pub mod event;
+pub mod exchange;
+mod exit;
+pub mod frames;
+pub mod host_link;
+pub mod key_service;
+pub mod limits;
+pub mod nsm;
+pub mod panic_report;
+pub mod transport;
+pub mod workers;
+
+pub use engine::{Decide, Fatal, Parts, run};
+pub use event::Event;
+pub use exit::exit;

@@ -1,0 +1,54 @@
+//! The named limits of the runtime. Sizes are in bytes, counts in items.
+
+use std::time::Duration;
+
+/// Most bytes in one write to the host: a larger write can stall for ever in an emulated vsock device.
+pub const MAX_WRITE_BYTES: usize = 16 * 1024;
+/// Inputs that wait for the core. When they are this many, whoever brings the next one waits.
+pub const MAX_WAITING_INPUTS: usize = 64;
+/// Messages that wait to be written to the host. When they are this many, the core takes no further input.
+pub const MAX_WAITING_HOST_MESSAGES: usize = 32;
+
+/// Time to open one connection to the host.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for the host to answer the opening of the control connection.
+pub const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the host to take one message; a host that reads nothing for so long is given up.
+pub const HOST_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before the first attempt to connect again.
+pub const FIRST_RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between attempts; each is twice the one before.
+pub const MAX_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// A connection that lived this long makes the next pause the first one again.
+pub const STABLE_CONNECTION: Duration = Duration::from_secs(1);
+
+/// HTTPS exchanges at once.
+pub const MAX_EXCHANGES: usize = 64;
+/// Addresses of one name that are tried.
+pub const MAX_DIAL_ATTEMPTS: usize = 3;
+/// Status line and headers of an answer.
+pub const MAX_ANSWER_HEAD_BYTES: usize = 64 * 1024;
+/// Headers of an answer.
+pub const MAX_ANSWER_HEADERS: usize = 100;
+
+/// Fewest threads for ceremonies, also where there is one core: a long step of one must not stop all others.
+pub const MIN_CEREMONY_THREADS: usize = 2;
+/// Jobs at once, of all kinds.
+pub const MAX_JOBS: usize = 256;
+/// Messages that wait for one job.
+pub const MAX_WAITING_JOB_MESSAGES: usize = 4096;
+/// Their bytes.
+pub const MAX_WAITING_JOB_BYTES: usize = 32 * 1024 * 1024;
+/// Longest pause of background work between two steps while ceremonies keep all cores busy: it is slow then, but ends.
+pub const MAX_BACKGROUND_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often the security module's time is read again.
+pub const CLOCK_READ_INTERVAL: Duration = Duration::from_secs(60);
+/// How far the security module's time may fall behind the monotonic clock between two readings.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// Bytes of randomness drawn from one seed before the source is asked again.
+pub const MAX_BYTES_PER_SEED: usize = 64 * 1024;
+
+const _: () = assert!(MAX_WAITING_JOB_BYTES >= 2 * countersign_wire::limits::MAX_SCHEME_MESSAGE_BYTES);
+const _: () = assert!(MAX_WAITING_HOST_MESSAGES < MAX_WAITING_INPUTS);

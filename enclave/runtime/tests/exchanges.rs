@@ -1,0 +1,338 @@
+//! Exchanges against real TLS servers on the loopback, through a broker that dials.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use cosigner_core::{AddressRule, ExchangeFailure, ExchangeSpec, HttpAnswer, Purpose, Trust};
+use cosigner_enclave::clock::Clock;
+use cosigner_enclave::exchange::Exchanges;
+use cosigner_enclave::limits::{MAX_ANSWER_HEAD_BYTES, MAX_EXCHANGES};
+use cosigner_enclave::transport::Unix;
+use countersign_wire::command::Network;
+use countersign_wire::dial::Address;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::broker::Broker;
+use support::certificates::Authority;
+use support::server::{LOOPBACK, Server};
+use support::{NOW_MS, StartAt, clock};
+use tokio::net::TcpListener;
+
+const NAME: &str = "handler.test";
+const SECRET: &str = "the body that nobody else may see";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+fn exchanges(broker: &Broker) -> Exchanges<Unix> {
+    Exchanges::new(Arc::new(broker.transport()), clock().shared())
+}
+
+fn spec(authority: &Authority, host: &str, port: u16) -> ExchangeSpec {
+    ExchangeSpec {
+        purpose: Purpose::Callback,
+        host: host.into(),
+        port,
+        path: "/v2/tx_sign_request?x=1".into(),
+        content_type: "application/json",
+        body: SECRET.into(),
+        addresses: AddressRule { networks: vec![Network { address: Address::V4([127, 0, 0, 0]), prefix: 8 }] },
+        trust: Trust::Root(authority.der()),
+        max_answer_bytes: 1000,
+        deadline_ms: 20_000,
+    }
+}
+
+/// A broker that knows [`NAME`] as the loopback.
+fn broker() -> Broker {
+    let broker = Broker::start();
+    broker.answer(NAME, &[LOOPBACK]);
+    broker
+}
+
+#[tokio::test]
+async fn an_exchange_sends_exactly_the_request_and_returns_the_whole_answer() {
+    let authority = Authority::new();
+    let server = Server::answering(authority.server(NAME), OK).await;
+    let broker = broker();
+    let answer = exchanges(&broker).run(spec(&authority, NAME, server.port)).await;
+    assert_eq!(answer, Ok(HttpAnswer { status: 200, body: b"hi".to_vec() }));
+    let expected = format!(
+        "POST /v2/tx_sign_request?x=1 HTTP/1.1\r\nhost: {NAME}:{}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\naccept-encoding: identity\r\nconnection: close\r\n\r\n{SECRET}",
+        server.port,
+        SECRET.len()
+    );
+    assert_eq!(server.plain(), expected);
+}
+
+#[tokio::test]
+async fn an_address_is_its_own_name() {
+    let authority = Authority::new();
+    let server = Server::answering(authority.server("127.0.0.1"), OK).await;
+    let broker = Broker::start();
+    let answer = exchanges(&broker).run(spec(&authority, "127.0.0.1", server.port)).await;
+    assert_eq!(answer.unwrap().status, 200);
+    assert!(broker.asked.lock().unwrap().resolved.is_empty());
+}
+
+#[tokio::test]
+async fn t26_a_host_that_ends_tls_itself_sees_no_request() {
+    let trusted = Authority::named("trusted");
+    // One that does not hide, and one that says it is the trusted one.
+    for (hosts_own, reason) in
+        [(Authority::named("own"), "UnknownIssuer"), (Authority::named("trusted"), "BadSignature")]
+    {
+        let server = Server::answering(hosts_own.server(NAME), OK).await;
+        let answer = exchanges(&broker()).run(spec(&trusted, NAME, server.port)).await;
+        assert_eq!(answer, Err(ExchangeFailure::Tls(format!("invalid peer certificate: {reason}"))));
+        assert_eq!(server.plain(), "");
+        assert_eq!(server.seen.lock().unwrap().sessions, 0);
+    }
+}
+
+#[tokio::test]
+async fn t26_the_public_authorities_do_not_vouch_for_a_private_one() {
+    let authority = Authority::new();
+    let server = Server::answering(authority.server(NAME), OK).await;
+    let spec = ExchangeSpec { trust: Trust::PublicRoots, ..spec(&authority, NAME, server.port) };
+    assert!(matches!(exchanges(&broker()).run(spec).await, Err(ExchangeFailure::Tls(_))));
+    assert_eq!(server.plain(), "");
+}
+
+#[tokio::test]
+async fn t27_a_name_that_the_host_resolves_to_another_server_discloses_nothing() {
+    let authority = Authority::new();
+    let server = Server::answering(authority.server("somebody-else.test"), OK).await;
+    let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await;
+    let Err(ExchangeFailure::Tls(reason)) = answer else { panic!("{answer:?}") };
+    assert!(reason.contains("not valid for name"), "{reason}");
+    assert_eq!(server.plain(), "");
+}
+
+#[tokio::test]
+async fn t43_certificates_are_checked_against_the_cores_clock() {
+    let authority = Authority::new();
+    let server = Server::answering(authority.server(NAME), OK).await;
+    let broker = broker();
+    let years_ms = 365 * 24 * 3600 * 1000;
+    for (now_ms, reason) in [(NOW_MS + 2 * years_ms, "expired"), (NOW_MS - 3 * years_ms, "not valid yet")] {
+        let clock = Clock::start(StartAt(now_ms)).unwrap();
+        let exchanges = Exchanges::new(Arc::new(broker.transport()), clock.shared());
+        let answer = exchanges.run(spec(&authority, NAME, server.port)).await;
+        let Err(ExchangeFailure::Tls(text)) = answer else { panic!("{answer:?}") };
+        assert!(text.contains(reason), "{text}");
+    }
+    assert_eq!(server.plain(), "");
+}
+
+#[tokio::test]
+async fn t28_a_denied_address_is_never_dialled() {
+    let authority = Authority::new();
+    let broker = Broker::start();
+    broker.answer("metadata.test", &[IpAddr::from([169, 254, 169, 254]), "::ffff:10.0.0.1".parse().unwrap()]);
+    let exchanges = exchanges(&broker);
+    for host in ["metadata.test", "169.254.169.254", "[::1]", "10.0.0.1"] {
+        let answer = exchanges.run(spec(&authority, host, 443)).await;
+        assert!(matches!(answer, Err(ExchangeFailure::AddressDenied(_))), "{host}: {answer:?}");
+    }
+    assert_eq!(broker.dialled(), []);
+}
+
+#[tokio::test]
+async fn t29_the_address_that_was_checked_is_the_one_that_is_dialled() {
+    let authority = Authority::new();
+    let server = Server::answering(authority.server(NAME), OK).await;
+    let broker = broker();
+    broker.answer(NAME, &[IpAddr::from([169, 254, 169, 254])]);
+    assert!(exchanges(&broker).run(spec(&authority, NAME, server.port)).await.is_ok());
+    assert_eq!(broker.dialled(), [(LOOPBACK, server.port)]);
+    assert_eq!(broker.asked.lock().unwrap().resolved, [NAME]);
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_is_followed_by_the_next_allowed_one() {
+    let authority = Authority::new();
+    let server = Server::answering(authority.server(NAME), OK).await;
+    let broker = Broker::start();
+    let closed = IpAddr::from([127, 0, 0, 2]);
+    broker.answer(NAME, &[IpAddr::from([10, 0, 0, 1]), closed, LOOPBACK]);
+    assert!(exchanges(&broker).run(spec(&authority, NAME, server.port)).await.is_ok());
+    assert_eq!(broker.dialled(), [(closed, server.port), (LOOPBACK, server.port)]);
+}
+
+#[tokio::test]
+async fn t30_a_redirect_is_an_answer_and_is_not_followed() {
+    let authority = Authority::new();
+    let redirect = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
+    let server = Server::answering(authority.server(NAME), redirect).await;
+    let broker = broker();
+    let answer = exchanges(&broker).run(spec(&authority, NAME, server.port)).await;
+    assert_eq!(answer, Ok(HttpAnswer { status: 307, body: vec![] }));
+    assert_eq!(broker.dialled().len(), 1);
+    assert_eq!(server.seen.lock().unwrap().sessions, 1);
+}
+
+#[tokio::test]
+async fn t23_an_answer_over_the_limit_is_refused_declared_or_not() {
+    let authority = Authority::new();
+    let declared = b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n".to_vec();
+    let mut chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..11 {
+        chunked.extend_from_slice(b"64\r\n");
+        chunked.extend_from_slice(&[b'x'; 100]);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    let mut until_closed = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    until_closed.extend_from_slice(&[b'x'; 1001]);
+    for answer in [declared, chunked, until_closed] {
+        let server = Server::answering(authority.server(NAME), answer).await;
+        let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await;
+        assert_eq!(answer, Err(ExchangeFailure::TooLarge(1000)));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_exactly_the_limit_is_taken() {
+    let authority = Authority::new();
+    let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".to_vec();
+    answer.extend_from_slice(&[b'x'; 1000]);
+    let server = Server::answering(authority.server(NAME), answer).await;
+    let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await;
+    assert_eq!(answer.unwrap().body.len(), 1000);
+}
+
+#[tokio::test]
+async fn t31_one_byte_at_a_time_meets_the_deadline_and_the_slot_is_free_again() {
+    let authority = Authority::new();
+    let server = Server::start(authority.server(NAME), |mut session| async move {
+        session.read_request().await;
+        session.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").await;
+        for _ in 0..1000 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            session.write(b"x").await;
+        }
+    })
+    .await;
+    let broker = broker();
+    let exchanges = exchanges(&broker);
+    let start = Instant::now();
+    let answer = exchanges.run(ExchangeSpec { deadline_ms: 400, ..spec(&authority, NAME, server.port) }).await;
+    assert_eq!(answer, Err(ExchangeFailure::Timeout(400)));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(exchanges.running(), 0);
+}
+
+#[tokio::test]
+async fn t31_the_deadline_holds_before_tls_too() {
+    let authority = Authority::new();
+    let silent = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let answer = exchanges(&broker()).run(ExchangeSpec { deadline_ms: 200, ..spec(&authority, NAME, port) }).await;
+    assert_eq!(answer, Err(ExchangeFailure::Timeout(200)));
+}
+
+#[tokio::test]
+async fn t47_no_more_exchanges_than_allowed_run_at_once() {
+    let authority = Authority::new();
+    let silent = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let broker = broker();
+    let exchanges = Arc::new(exchanges(&broker));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..MAX_EXCHANGES {
+        let (exchanges, spec) = (exchanges.clone(), spec(&authority, NAME, port));
+        running.spawn(async move { exchanges.run(spec).await });
+    }
+    while exchanges.running() < MAX_EXCHANGES {
+        tokio::task::yield_now().await;
+    }
+    let answer = exchanges.run(spec(&authority, NAME, port)).await;
+    assert!(matches!(answer, Err(ExchangeFailure::Unavailable(_))), "{answer:?}");
+    running.shutdown().await;
+    assert_eq!(exchanges.running(), 0);
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_refused() {
+    let authority = Authority::new();
+    let gzip = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi";
+    let server = Server::answering(authority.server(NAME), gzip).await;
+    let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await;
+    assert!(matches!(answer, Err(ExchangeFailure::Http(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_reset_within_the_answer_is_no_answer() {
+    let authority = Authority::new();
+    let server = Server::start(authority.server(NAME), |mut session| async move {
+        session.read_request().await;
+        session.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+        session.reset();
+    })
+    .await;
+    let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await;
+    assert!(matches!(answer, Err(ExchangeFailure::Http(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_the_host_cut_off_is_no_answer() {
+    let authority = Authority::new();
+    let server = Server::start(authority.server(NAME), |mut session| async move {
+        session.read_request().await;
+        // It ends where the connection ends, but TLS was not closed: somebody in between may have cut it.
+        session.write(b"HTTP/1.1 200 OK\r\n\r\n{\"action\":\"APPROVE\"}").await;
+        let (tcp, _) = session.stream.into_inner();
+        drop(tcp);
+    })
+    .await;
+    let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await;
+    assert!(matches!(answer, Err(ExchangeFailure::Http(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_refused() {
+    let authority = Authority::new();
+    let mut long_head = b"HTTP/1.1 200 OK\r\nX: ".to_vec();
+    long_head.resize(MAX_ANSWER_HEAD_BYTES + 1000, b'x');
+    let mut many_headers = b"HTTP/1.1 200 OK\r\n".to_vec();
+    many_headers.extend(b"X: y\r\n".repeat(101));
+    many_headers.extend(b"Content-Length: 0\r\n\r\n");
+    for answer in [b"220 mail.test ESMTP\r\n".to_vec(), vec![0; 100], long_head, many_headers, Vec::new()] {
+        let server = Server::answering(authority.server(NAME), answer).await;
+        let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await;
+        assert!(matches!(answer, Err(ExchangeFailure::Http(_))), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_way_of_not_getting_there_has_its_own_error() {
+    let authority = Authority::new();
+    let broker = broker();
+    let exchanges = exchanges(&broker);
+
+    let unknown = exchanges.run(spec(&authority, "unknown.test", 443)).await;
+    assert_eq!(unknown, Err(ExchangeFailure::Dns("no such name".into())));
+    let no_name = exchanges.run(spec(&authority, "not a name", 443)).await;
+    assert!(matches!(no_name, Err(ExchangeFailure::Dns(_))), "{no_name:?}");
+
+    let port = {
+        let closed = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+        closed.local_addr().unwrap().port()
+    };
+    let refused = exchanges.run(spec(&authority, NAME, port)).await;
+    assert!(matches!(refused, Err(ExchangeFailure::Connect(_))), "{refused:?}");
+
+    let closing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = closing.local_addr().unwrap().port();
+    let closer = tokio::spawn(async move { drop(closing.accept().await) });
+    let closed = exchanges.run(spec(&authority, NAME, port)).await;
+    assert!(matches!(closed, Err(ExchangeFailure::Connect(_))), "{closed:?}");
+    closer.await.unwrap();
+
+    let no_host = Unix { path: PathBuf::from("/nonexistent/host.sock") };
+    let no_host = Exchanges::new(Arc::new(no_host), clock().shared());
+    let unavailable = no_host.run(spec(&authority, NAME, 443)).await;
+    assert!(matches!(unavailable, Err(ExchangeFailure::Unavailable(_))), "{unavailable:?}");
+}

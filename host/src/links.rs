@@ -1,0 +1,145 @@
+//! One outbound WebSocket a pairing, to the workspace's relay, kept open with reconnect and back-off. What it carries
+//! is sealed or signed; the host does not look inside.
+
+mod backoff;
+mod connect;
+mod connection;
+pub mod proxy;
+mod queue;
+mod reconnect;
+mod target;
+
+use crate::config;
+use crate::control::Session;
+use crate::metrics::{Metrics, UP};
+use countersign_wire::Bytes;
+use countersign_wire::host_link::{FromHost, LinkDown};
+use countersign_wire::ids::PairingId;
+use countersign_wire::limits::MAX_DER_BYTES;
+use proxy::{Proxies, ProxyError};
+use queue::SendQueue;
+use rustls::crypto::CryptoProvider;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use target::Target;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Every reason with which a failure is counted.
+pub const LINK_FAILURES: [&str; 12] = [
+    "target",
+    "limit",
+    "timeout",
+    "resolve",
+    "tcp",
+    "proxy",
+    "tls",
+    "unauthorised",
+    "status",
+    "websocket",
+    "silence",
+    "closed",
+];
+
+/// What all links have in common.
+pub struct LinkSettings {
+    config: config::Links,
+    proxies: Proxies,
+    provider: Arc<CryptoProvider>,
+}
+
+impl LinkSettings {
+    /// Takes the configuration over.
+    pub fn new(config: &config::Links) -> Result<Self, ProxyError> {
+        Ok(Self {
+            config: config.clone(),
+            proxies: Proxies::from_setting(&config.proxy)?,
+            provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+        })
+    }
+}
+
+/// The links of one control connection.
+pub struct Links {
+    session: Session,
+    settings: Arc<LinkSettings>,
+    metrics: Arc<Metrics>,
+    open: BTreeMap<PairingId, Link>,
+}
+
+struct Link {
+    target: watch::Sender<Arc<Target>>,
+    queue: Arc<SendQueue>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Links {
+    /// None yet.
+    pub fn new(session: Session, settings: Arc<LinkSettings>, metrics: Arc<Metrics>) -> Self {
+        Self { session, settings, metrics, open: BTreeMap::new() }
+    }
+
+    /// Opens the link of `pairing`, or gives it a new access token; with another URL or other roots it connects anew.
+    /// What cannot work is answered by `LinkDown` and waits for the next `LinkOpen`.
+    pub async fn open(&mut self, pairing: PairingId, url: &str, access_token: &str, roots: Vec<Bytes<MAX_DER_BYTES>>) {
+        let target = match Target::new(url, access_token, roots, &self.settings.provider) {
+            Ok(target) => Arc::new(target),
+            Err(error) => {
+                tracing::error!(%pairing, %error, "a link cannot be opened");
+                self.close(pairing).await;
+                return self.refuse(pairing, "target").await;
+            }
+        };
+        if let Some(link) = self.open.get(&pairing) {
+            link.target.send_replace(target);
+            return;
+        }
+        let max = self.settings.config.max_links;
+        if self.open.len() >= max {
+            tracing::error!(%pairing, max, "too many links");
+            return self.refuse(pairing, "limit").await;
+        }
+        let config = &self.settings.config;
+        let queue = Arc::new(SendQueue::new(config.queue_messages, config.queue_bytes));
+        let stop = self.session.closing.child_token();
+        let (target, targets) = watch::channel(target);
+        let link = reconnect::LinkTask {
+            pairing,
+            targets,
+            queue: queue.clone(),
+            outbox: self.session.outbox.clone(),
+            stop: stop.clone(),
+            settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let task = self.session.tasks.spawn(link.run());
+        self.open.insert(pairing, Link { target, queue, stop, task });
+    }
+
+    /// Closes the link of `pairing`. It is gone when this returns; no `LinkDown` follows.
+    pub async fn close(&mut self, pairing: PairingId) {
+        if let Some(link) = self.open.remove(&pairing) {
+            link.stop.cancel();
+            let _ = link.task.await;
+            self.metrics.link_gone(pairing);
+        }
+    }
+
+    /// Sends a message, or drops it and counts that.
+    pub fn send(&self, pairing: PairingId, frame: Vec<u8>) {
+        // Of a pairing that has no link nothing is counted: its label would stay.
+        let Some(link) = self.open.get(&pairing) else { return };
+        if !link.queue.try_send(frame) {
+            self.metrics.link_dropped(pairing, UP, 1);
+        }
+    }
+
+    async fn refuse(&self, pairing: PairingId, reason: &'static str) {
+        self.metrics.link_failed(pairing, reason);
+        let down = FromHost::LinkDown { pairing, reason: LinkDown::Connection };
+        // A control connection that ends meanwhile takes its links with it.
+        let _ = self.session.outbox.send(down).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! The JSON forms of what a co-signer says. Scripts rely on these members: add, never rename.
+
+use crate::commands::App;
+use crate::failure::Failure;
+use crate::measurements::Measurements;
+use crate::text_forms::role_name;
+use countersign_wire::Message;
+use countersign_wire::ceremony::GroupState;
+use countersign_wire::ids::PartyId;
+use countersign_wire::status::{ApprovalKind, Description, GroupStatus, KeyEntry, PairingStatus, UserStatus};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Which co-signers of this workstation the parties of groups are.
+pub type KnownParties = BTreeMap<PartyId, String>;
+
+/// Every party that is pinned here, by its co-signer's name.
+pub fn known_parties(app: &App) -> Result<KnownParties, Failure> {
+    let pins = app.pins()?.all()?;
+    let all = pins.iter().flat_map(|(name, pin)| pin.pairings.iter().map(move |p| (p.party, name.clone())));
+    Ok(all.collect())
+}
+
+/// A group's state.
+pub fn group_state(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Proposed => "proposed",
+        GroupState::FindingPrimes => "finding_primes",
+        GroupState::AwaitingAux => "awaiting_aux",
+        GroupState::AuxPending => "aux_pending",
+        GroupState::Ready => "ready",
+    }
+}
+
+/// How a user's requests are approved.
+pub fn approval(kind: ApprovalKind) -> &'static str {
+    match kind {
+        ApprovalKind::None => "none",
+        ApprovalKind::Handler => "handler",
+        ApprovalKind::Auto => "auto",
+    }
+}
+
+/// A description.
+pub fn description(description: &Description) -> Value {
+    let operators = description.operators.iter().map(|(id, name)| json!({ "name": &**name, "key": id.to_string() }));
+    json!({
+        "instance": description.instance.to_string(),
+        "boot": description.boot.to_string(),
+        "version": &*description.version,
+        "operators": operators.collect::<Vec<_>>(),
+        "required": description.required,
+        "sealing_key": &*description.sealing_key,
+        "settings_epoch": description.settings_epoch,
+        "pending_changes": description.pending_changes,
+        "measurements": Measurements::from(&description.measurements),
+    })
+}
+
+/// A group of a pairing. The hash is computed here, never taken over.
+pub fn group(pairing: &PairingStatus, status: &GroupStatus, known: &KnownParties) -> Value {
+    let parties = status.group.parties.iter().map(|party| {
+        json!({
+            "id": party.id.to_string(),
+            "role": role_name(party.role),
+            "self": party.id == pairing.party,
+            "cosigner": known.get(&party.id),
+        })
+    });
+    json!({
+        "group": status.group.id.to_string(),
+        "pairing": pairing.pairing.to_string(),
+        "workspace": status.group.workspace.to_string(),
+        "threshold": status.group.threshold,
+        "parties": parties.collect::<Vec<_>>(),
+        "hash": hex::encode(status.group.digest()),
+        "state": group_state(status.state),
+        "primes_found": status.primes_found,
+    })
+}
+
+/// A pairing.
+pub fn pairing(status: &PairingStatus, known: &KnownParties) -> Value {
+    json!({
+        "pairing": status.pairing.to_string(),
+        "workspace": status.workspace.to_string(),
+        "workspace_key": status.fingerprint.to_string(),
+        "url": &*status.url,
+        "party": status.party.to_string(),
+        "role": role_name(status.role),
+        "link_up": status.link_up,
+        "require_intent": status.require_intent,
+        "users": status.users,
+        "initiators": status.initiators,
+        "groups": status.groups.iter().map(|g| group(status, g, known)).collect::<Vec<_>>(),
+        "keys_ready": status.keys_ready,
+        "keys_suspended": status.keys_suspended,
+    })
+}
+
+/// An API user; `require_intent` is its pairing's.
+pub fn user(status: &UserStatus, require_intent: Option<bool>) -> Value {
+    let last = status
+        .last_callback
+        .map(|(code, at_ms)| json!({ "result": code.map_or("approved", |c| c.as_str()), "at_ms": at_ms }));
+    json!({
+        "user": status.user.as_str(),
+        "pairing": status.pairing.to_string(),
+        "workspace": status.workspace.to_string(),
+        "approval": approval(status.approval),
+        "handler_url": if status.handler_url.is_empty() { None } else { Some(&*status.handler_url) },
+        "allow_raw": status.allow_raw,
+        "require_intent": require_intent,
+        "last_callback": last,
+        "approved": status.approved,
+        "rejected": status.rejected,
+        "failed": status.failed,
+    })
+}
+
+/// A key.
+pub fn key(entry: &KeyEntry) -> Value {
+    json!({
+        "key": entry.key.to_string(),
+        "pairing": entry.pairing.to_string(),
+        "status": entry.status.as_str(),
+        "algorithm": entry.purpose.algorithm.as_str(),
+        "coin_type": entry.purpose.coin_type,
+        "operations": entry.purpose.operations.iter().map(|o| o.as_str()).collect::<Vec<_>>(),
+        "signer": entry.purpose.signer.as_str(),
+        "public_key": entry.public_key.map(hex::encode),
+        "detail": &*entry.detail,
+    })
+}

@@ -1,0 +1,123 @@
+//! What to do about a refusal.
+
+use countersign_wire::refusal::Code;
+
+/// Nobody listens at the admin socket.
+pub const CONNECT: &str = "check that cosigner-host runs and that --socket names its admin socket; from a workstation \
+    forward it: ssh -N -L /tmp/cosigner.sock:<admin socket> <parent machine>";
+
+/// The hint for each code. Exhaustive: a new code does not compile without one.
+pub fn for_code(code: Code) -> &'static str {
+    match code {
+        Code::Malformed => {
+            "this command and the co-signer may be of different versions: compare `cosigner --version` with `cosigner get-status`"
+        }
+        Code::Conflict => {
+            "something else exists under this id: look at `cosigner get-status`, then name another one or remove the old one"
+        }
+        Code::NotFound => {
+            "list what there is: `cosigner get-status`, `list-users`, `list-keys`, `group list`, `initiator list`"
+        }
+        Code::NotAllowed => "this co-signer's role or settings do not permit it: see `cosigner get-status`",
+        Code::Busy => "a limit is reached: try again in a moment",
+        Code::Timeout => "the co-signer ran out of time: check that its host reaches the workspace, then try again",
+        Code::Internal => "look into the log of the co-signer's host, then try again",
+        Code::NotYet => "something is still being prepared: watch `cosigner get-status` and try again",
+        Code::Cancelled => "it was cancelled by the workspace: try again",
+        Code::IntentMissing | Code::IntentUntrusted => {
+            "give the client's public key: `cosigner initiator add --user <API user> --key <public key PEM>`"
+        }
+        Code::IntentMismatch => {
+            "the client's token does not fit its request: check what changes requests between client and workspace"
+        }
+        Code::IntentStale => "the client's request is too old, or its clock is off: send a new one",
+        Code::IntentReplayed => "this request was used before: send a new one",
+        Code::PurposeMismatch => "the key was not made for this operation: make one that is",
+        Code::RawNotAllowed => {
+            "RAW is off for this API user: it can be allowed only when the user is added, with --allow-raw"
+        }
+        Code::NoHandler => {
+            "the API user has no callback handler: everything is refused until it is added with --callback-url or --auto-approve"
+        }
+        Code::Quarantined => {
+            "find out why with `cosigner list-keys`; once the cause is gone: `cosigner key clear-quarantine --key <id>`"
+        }
+        Code::Rejected => "the callback handler said no: ask whoever runs it",
+        Code::Dns => "the name cannot be resolved: check the URL and the host's name servers",
+        Code::Connect => {
+            "no connection: check URL, port and the host's firewall; a private address also needs --callback-network or --workspace-network"
+        }
+        Code::TlsUntrusted => {
+            "the server's certificate is not trusted: give its certificate authority with --callback-ca or --workspace-ca, and check that nothing ends TLS in between"
+        }
+        Code::HttpStatus => "the server answered with an error: look into its log",
+        Code::BadSignature => "the handler's answer is signed with another key: check --callback-key",
+        Code::RequestIdMismatch | Code::AnswerMalformed | Code::AnswerTooLarge => {
+            "the server does not speak the protocol: check that the URL is the right one"
+        }
+        Code::AddressDenied => {
+            "the address is not a public one: allow its network with --callback-network or --workspace-network"
+        }
+        Code::Redirect => "redirects are not followed: give the final URL",
+        Code::CallbackTimeout => {
+            "the handler did not answer in time: check it, or add the user with a longer --callback-timeout"
+        }
+        Code::ActionUnsupported => {
+            "the handler gave an answer that signing does not know: it must say APPROVE or REJECT"
+        }
+        Code::NotAuthorised | Code::AuthorisationExpired | Code::Mismatch => {
+            "the request does not fit what was approved: send it again; if this repeats, the workspace is not to be trusted"
+        }
+        Code::Channel => "a message was altered on its way: try again; if this repeats, look at host and network",
+        Code::ProtocolAborted => "try again; if this repeats, look at `cosigner list-keys`",
+        Code::PeerMisbehaved => {
+            "a party of the group broke the protocol: see `cosigner list-keys` and talk to whoever runs it"
+        }
+        Code::CoordinatorInconsistent => {
+            "the workspace told the parties different things: it is faulty or not to be trusted"
+        }
+        Code::ExecutionRepeated => "try again",
+        Code::KeyPending => "the key is being generated: watch `cosigner list-keys`",
+        Code::GroupNotAccepted => "look at the group with `cosigner group list`, then `cosigner group accept`",
+        Code::PartyIndex => "the workspace proposed a wrong set of parties: it is faulty or not to be trusted",
+        Code::TokenInvalid => "get a new pairing token from the workspace and pass it unchanged",
+        Code::TokenExpired => "pairing tokens live for an hour: get a new one from the workspace",
+        Code::TokenUsed => "pairing tokens work once: get a new one from the workspace",
+        Code::ClockSkew => "a clock is off: compare the workspace's time with `cosigner get-status`",
+        Code::WorkspaceUntrusted => {
+            "the workspace has other keys than you named: ask its owner for the fingerprint, over another way, and check --workspace-key"
+        }
+        Code::NotClaimed => "claim the co-signer first: `cosigner init`",
+        Code::AlreadyClaimed => {
+            "somebody claimed it already: if that was not you, do not use this enclave; start a fresh one"
+        }
+        Code::OperatorsRequired => "more operators must sign: pass --operator-key once for each of them",
+        Code::SettingsEpoch => {
+            "the settings were changed by somebody else meanwhile: look at `cosigner get-status`, then run the command again"
+        }
+        Code::NonceUnknown => "the connection was replaced: run the command again",
+        Code::WaitingForOwner => {
+            "an owner of the workspace has to approve the pairing there; then run the command again"
+        }
+        Code::AttestationRefused => {
+            "the workspace does not accept this image's measurements: compare them with `cosigner attestation show`"
+        }
+        Code::Storage => "the co-signer cannot store its sealed state: look into the log of its host",
+        Code::KeyService => {
+            "the key service refused or cannot be reached: check --sealing-key, its policy and the host's network"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_hint_of_one_line() {
+        for code in Code::ALL {
+            let hint = for_code(*code);
+            assert!(!hint.is_empty() && !hint.contains('\n'), "{code}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The command as operators and scripts run it, against a simulated enclave that speaks the real protocol: the real
+//! handshake, real attestation documents under a development root, real signatures.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod certificates;
+mod claiming;
+mod groups;
+mod hostile_host;
+mod operator_keys;
+mod pairing;
+mod reading;
+mod simulated_enclave;
+mod workstation;

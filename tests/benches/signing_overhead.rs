@@ -1,0 +1,281 @@
+//! Processor time of a full signature: the bare library, and ours around it, for the same parties in the same run.
+//!
+//! `COUNTERSIGN_BENCH_REPS=5 cargo bench --profile release -p countersign-tests --bench signing_overhead`
+//!
+//! One repetition makes one signature each way, in turns, all parties on this one thread. The bare library gets its key
+//! shares ready-made and its messages as values, and is not asked to verify anything that it does not verify on its own.
+//! Ours is all that a co-signer computes for a signature: shares decoded and checked, messages encoded, limited and
+//! decoded, every proof verified, the signature verified. Neither has multi-exponentiation tables, which the library
+//! takes as an option; `COUNTERSIGN_BENCH_TABLES=1` measures the bare library with them as well, for comparison alone.
+//!
+//! Fails if ours costs more than [`LIMIT`] times the bare library, by the median of the repetitions' ratios.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use cggmp24::key_share::{AuxInfo, IncompleteKeyShare, KeyShare, Validate};
+use cggmp24::signing::msg::Msg;
+use cggmp24::signing::{PrehashedDataToSign, Signature, SigningError};
+use countersign_mpc::{AuxInfoBytes, Cggmp24, ExecutionId, KeyShareBytes, Machine, Output, Plan, Scheme, Step, public};
+use countersign_wire::key::DerivationPath;
+use generic_ec::Scalar;
+use generic_ec::curves::Secp256k1;
+use rand_core::{OsRng, RngCore};
+use round_based::state_machine::{ProceedResult, StateMachine, wrap_protocol};
+use round_based::{Incoming, MessageDestination, MessageType};
+use sha2::Sha256;
+use std::collections::VecDeque;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Most that ours may cost, in multiples of the bare library.
+const LIMIT: f64 = 1.15;
+const PARTIES: u16 = 3;
+const PATH: [u32; 5] = [44, 60, 0, 0, 0];
+
+/// Processor time of this thread, on Linux; elsewhere, wall-clock time, which is right on an idle machine.
+fn processor_time(since: Instant) -> Duration {
+    let on_processor = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    on_processor
+        .and_then(|stat| stat.split_whitespace().next()?.parse().ok())
+        .map_or_else(|| since.elapsed(), Duration::from_nanos)
+}
+
+/// Seconds of processor time that `work` takes.
+fn measure<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let origin = Instant::now();
+    let before = processor_time(origin);
+    let result = work();
+    ((processor_time(origin) - before).as_secs_f64(), result)
+}
+
+/// Runs our machines to the end, one for each of `parties`.
+fn run(parties: &[u16], mut machines: Vec<Box<dyn Machine>>) -> Vec<Output> {
+    let mut inboxes: Vec<VecDeque<(u16, bool, Vec<u8>)>> = parties.iter().map(|_| VecDeque::new()).collect();
+    let mut outputs: Vec<Option<Output>> = parties.iter().map(|_| None).collect();
+    while outputs.iter().any(Option::is_none) {
+        for (position, machine) in machines.iter_mut().enumerate() {
+            if outputs[position].is_some() {
+                continue;
+            }
+            match machine.proceed() {
+                Step::Send { to, message } => {
+                    let receives = |party: u16| party != parties[position] && to.is_none_or(|to| to == party);
+                    for (inbox, _) in inboxes.iter_mut().zip(parties).filter(|(_, party)| receives(**party)) {
+                        inbox.push_back((parties[position], to.is_none(), message.clone()));
+                    }
+                }
+                Step::NeedMessage => {
+                    // If there is none, it asks again in the next turn.
+                    if let Some((from, broadcast, message)) = inboxes[position].pop_front() {
+                        machine.receive(from, broadcast, &message).unwrap();
+                    }
+                }
+                Step::Yield => {}
+                Step::Done(output) => outputs[position] = Some(output),
+                Step::Failed(failure) => panic!("{failure}"),
+            }
+        }
+    }
+    outputs.into_iter().flatten().collect()
+}
+
+/// Runs the library's machines to the end, one for each party.
+fn run_bare<S>(mut machines: Vec<S>) -> Vec<Signature<Secp256k1>>
+where
+    S: StateMachine<Msg = Msg<Secp256k1, Sha256>, Output = Result<Signature<Secp256k1>, SigningError>>,
+{
+    let mut inboxes: Vec<VecDeque<Incoming<S::Msg>>> = machines.iter().map(|_| VecDeque::new()).collect();
+    let mut outputs: Vec<Option<Signature<Secp256k1>>> = machines.iter().map(|_| None).collect();
+    while outputs.iter().any(Option::is_none) {
+        for (position, machine) in machines.iter_mut().enumerate() {
+            if outputs[position].is_some() {
+                continue;
+            }
+            match machine.proceed() {
+                ProceedResult::SendMsg(outgoing) => {
+                    let (msg_type, to) = match outgoing.recipient {
+                        MessageDestination::AllParties => (MessageType::Broadcast, None),
+                        MessageDestination::OneParty(to) => (MessageType::P2P, Some(usize::from(to))),
+                    };
+                    let sender = u16::try_from(position).unwrap();
+                    let receives = |other: usize| other != position && to.is_none_or(|to| to == other);
+                    for (_, inbox) in inboxes.iter_mut().enumerate().filter(|(other, _)| receives(*other)) {
+                        inbox.push_back(Incoming { id: 0, sender, msg_type, msg: outgoing.msg.clone() });
+                    }
+                }
+                ProceedResult::NeedsOneMoreMessage => {
+                    if let Some(incoming) = inboxes[position].pop_front() {
+                        assert!(machine.received_msg(incoming).is_ok());
+                    }
+                }
+                ProceedResult::Yielded => {}
+                ProceedResult::Output(signature) => outputs[position] = Some(signature.unwrap()),
+                ProceedResult::Error(e) => panic!("{e}"),
+            }
+        }
+    }
+    outputs.into_iter().flatten().collect()
+}
+
+fn fresh() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    OsRng.fill_bytes(&mut bytes);
+    bytes
+}
+
+fn keygen(threshold: u16) -> Vec<KeyShareBytes> {
+    let (execution, parties) = (ExecutionId(fresh()), PARTIES);
+    let machines = (0..parties)
+        .map(|index| Cggmp24.start(Plan::Keygen { execution, index, parties, threshold }, Box::new(OsRng)).unwrap())
+        .collect();
+    let all: Vec<u16> = (0..parties).collect();
+    run(&all, machines)
+        .into_iter()
+        .map(|output| match output {
+            Output::KeyShare(share) => share,
+            other => panic!("expected a key share, got {other:?}"),
+        })
+        .collect()
+}
+
+/// The first signers of a fresh key, as many as must sign.
+struct Group {
+    signers: Vec<u16>,
+    shares: Vec<KeyShareBytes>,
+    aux: Vec<AuxInfoBytes>,
+    bare: Vec<KeyShare<Secp256k1>>,
+    public_key: [u8; 33],
+}
+
+impl Group {
+    fn new(threshold: u16) -> Self {
+        let signers: Vec<u16> = (0..threshold).collect();
+        let shares = keygen(threshold);
+        let aux: Vec<AuxInfoBytes> =
+            signers.iter().map(|i| cosigner_dev::test_aux_info(usize::from(*i)).unwrap()).collect();
+        let bare = shares
+            .iter()
+            .zip(&aux)
+            .map(|(share, aux)| {
+                let core: IncompleteKeyShare<Secp256k1> = ciborium::from_reader(share.expose()).unwrap();
+                let aux: AuxInfo = ciborium::from_reader(aux.expose()).unwrap();
+                KeyShare::from_parts((core, aux)).unwrap()
+            })
+            .collect();
+        let outcome = public::outcome(&shares[0]).unwrap();
+        let path = DerivationPath::new(PATH.to_vec()).unwrap();
+        let public_key = public::derive(&outcome.public_key, &outcome.chain_code, &path).unwrap();
+        Self { signers, shares, aux, bare, public_key }
+    }
+
+    fn ours(&self, digest: [u8; 32]) -> f64 {
+        let execution = ExecutionId(fresh());
+        let (seconds, outputs) = measure(|| {
+            let plan = |index: &u16| Plan::Sign {
+                execution,
+                index: *index,
+                signers: self.signers.clone(),
+                share: self.shares[usize::from(*index)].duplicate(),
+                aux: self.aux[usize::from(*index)].duplicate(),
+                path: DerivationPath::new(PATH.to_vec()).unwrap(),
+                digest,
+            };
+            let machines = self.signers.iter().map(|index| Cggmp24.start(plan(index), Box::new(OsRng)).unwrap());
+            run(&self.signers, machines.collect())
+        });
+        for output in outputs {
+            let Output::Signature(signature) = output else { panic!("expected a signature, got {output:?}") };
+            assert!(public::verify(&self.public_key, &digest, &signature));
+        }
+        seconds / self.signers.len() as f64
+    }
+
+    fn bare(&self, shares: &[KeyShare<Secp256k1>], digest: [u8; 32]) -> f64 {
+        let eid = fresh();
+        let message = PrehashedDataToSign::from_scalar(Scalar::from_be_bytes_mod_order(digest));
+        let (seconds, signatures) = measure(|| {
+            let machine = |(index, share): (&u16, _)| {
+                let (eid, message, signers, index) = (&eid, &message, &self.signers, *index);
+                wrap_protocol(move |party| async move {
+                    cggmp24::signing(cggmp24::ExecutionId::new(eid), index, signers, share)
+                        .set_derivation_path(PATH)
+                        .unwrap()
+                        .sign(&mut OsRng, party, message)
+                        .await
+                })
+            };
+            run_bare(self.signers.iter().zip(shares).map(machine).collect())
+        });
+        let same = |signature: &Signature<Secp256k1>| (signature.r, signature.s) == (signatures[0].r, signatures[0].s);
+        assert!(signatures.iter().all(same));
+        seconds / self.signers.len() as f64
+    }
+
+    fn with_tables(&self) -> (f64, Vec<KeyShare<Secp256k1>>) {
+        let (seconds, shares) = measure(|| {
+            let share = |share: &KeyShare<Secp256k1>| {
+                let mut aux = share.aux.clone();
+                aux.precompute_multiexp_tables().unwrap();
+                let core = share.core.clone();
+                KeyShare::from_parts((core.validate().unwrap(), aux.validate().unwrap())).unwrap()
+            };
+            self.bare.iter().map(share).collect::<Vec<_>>()
+        });
+        (seconds / self.bare.len() as f64, shares)
+    }
+}
+
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(values: &[f64]) -> f64 {
+    let sorted = sorted(values.to_vec());
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+}
+
+fn line(name: &str, seconds: &[f64]) {
+    println!("  {name:<28} min {:.3} s  median {:.3} s", sorted(seconds.to_vec())[0], median(seconds));
+}
+
+/// Whether ours stayed within the limit.
+fn compare(threshold: u16, reps: usize, tables: bool) -> bool {
+    let group = Group::new(threshold);
+    let (mut bare, mut ours) = (vec![], vec![]);
+    for rep in 0..reps {
+        let digest = fresh();
+        // Whoever comes second finds warmer caches: in turns.
+        if rep % 2 == 0 {
+            bare.push(group.bare(&group.bare, digest));
+            ours.push(group.ours(digest));
+        } else {
+            ours.push(group.ours(digest));
+            bare.push(group.bare(&group.bare, digest));
+        }
+    }
+    let ratios: Vec<f64> = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
+    let ratio = median(&ratios);
+    println!("{threshold}-of-{PARTIES}, processor time a party and signature, {reps} repetitions");
+    line("bare library", &bare);
+    line("countersign", &ours);
+    let verdict = if ratio <= LIMIT { "within" } else { "OVER" };
+    let (lowest, highest) = (sorted(ratios.clone())[0], sorted(ratios)[reps - 1]);
+    println!("  ratio                        median {ratio:.3} (from {lowest:.3} to {highest:.3}): {verdict} {LIMIT}");
+    if tables {
+        let (once, shares) = group.with_tables();
+        let seconds: Vec<f64> = (0..reps).map(|_| group.bare(&shares, fresh())).collect();
+        line("bare library with tables", &seconds);
+        println!("  tables are made once, in     {once:.2} s a party");
+    }
+    ratio <= LIMIT
+}
+
+fn main() -> ExitCode {
+    let reps =
+        std::env::var("COUNTERSIGN_BENCH_REPS").ok().and_then(|reps| reps.parse().ok()).unwrap_or(5_usize).max(1);
+    let tables = std::env::var("COUNTERSIGN_BENCH_TABLES").is_ok_and(|value| value == "1");
+    let within: Vec<bool> = [2, 3].into_iter().map(|threshold| compare(threshold, reps, tables)).collect();
+    if within.iter().all(|within| *within) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

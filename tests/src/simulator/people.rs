@@ -1,0 +1,144 @@
+//! Clients that sign their requests, callback handlers that answer, and operators at their CLI.
+
+use countersign_token::{PublicKey, SigningKey, generate_p256, generate_rsa_2048, unverified_payload, verify};
+use countersign_wire::command::Initiator;
+use countersign_wire::ids::{ApiUserId, GroupId, KeyId, TransactionId};
+use countersign_wire::transaction::TransactionRequest;
+use countersign_wire::{Bytes, Text};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A client of the workspace's API: an initiator.
+#[derive(Clone)]
+pub struct Client {
+    pub user: ApiUserId,
+    key: Arc<SigningKey>,
+}
+
+impl Client {
+    pub fn new(user: &str) -> Self {
+        let key = generate_rsa_2048().expect("a key");
+        Self { user: user.parse().expect("an id"), key: Arc::new(SigningKey::from_pkcs8_der(&key).expect("a key")) }
+    }
+
+    pub fn initiator(&self) -> Initiator {
+        Initiator { user: self.user.clone(), public_key: Bytes::new(self.key.public().spki_der()).expect("small") }
+    }
+
+    /// The bearer token of a request.
+    pub fn token(&self, uri: &str, body: &[u8], nonce: &str, now_ms: u64) -> String {
+        let now = now_ms / 1000;
+        let claims = json!({
+            "uri": uri, "nonce": nonce, "iat": now, "exp": now + 55, "sub": self.user.as_str(),
+            "bodyHash": hex::encode(Sha256::digest(body)),
+        });
+        self.key.sign(claims.to_string().as_bytes(), None).expect("signed")
+    }
+
+    /// The body of a `TYPED_MESSAGE` transaction.
+    pub fn message_body(text: &str, note: &str, external: Option<&str>, vault: u32) -> Vec<u8> {
+        let mut body = json!({
+            "operation": "TYPED_MESSAGE", "assetId": "ETH", "source": {"type": "VAULT_ACCOUNT", "id": vault.to_string()}, "note": note,
+            "extraParameters": {"rawMessageData": {"messages": [{"content": hex::encode(text), "type": "EIP191"}]}},
+        });
+        if let Some(external) = external {
+            body["externalTxId"] = json!(external);
+        }
+        body.to_string().into_bytes()
+    }
+
+    /// The body of a `RAW` transaction.
+    pub fn raw_body(digest: &[u8; 32], vault: u32) -> Vec<u8> {
+        json!({
+            "operation": "RAW", "assetId": "ETH", "source": {"type": "VAULT_ACCOUNT", "id": vault.to_string()},
+            "extraParameters": {"rawMessageData": {"algorithm": "MPC_ECDSA_SECP256K1", "messages": [{"content": hex::encode(digest)}]}},
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    /// A whole request as the workspace passes it on.
+    #[expect(clippy::too_many_arguments, reason = "the fields of a request")]
+    pub fn request(
+        &self,
+        transaction: TransactionId,
+        group: GroupId,
+        key: KeyId,
+        signer: &ApiUserId,
+        body: Vec<u8>,
+        nonce: &str,
+        now_ms: u64,
+    ) -> TransactionRequest {
+        let token = self.token("/v1/transactions", &body, nonce, now_ms);
+        TransactionRequest {
+            transaction,
+            group,
+            key,
+            signer: signer.clone(),
+            method: Text::new("POST").expect("short"),
+            path: Text::new("/v1/transactions").expect("short"),
+            body: Bytes::new(body).expect("small"),
+            token: Some(Text::new(token).expect("small")),
+        }
+    }
+}
+
+/// A callback handler: it rejects what is noted `reject-me` and approves everything else.
+#[derive(Clone)]
+pub struct SimulatedHandler {
+    key: Arc<SigningKey>,
+    /// Whether it answers at all.
+    pub answers: bool,
+    /// Digests that it approved.
+    pub approved: BTreeSet<[u8; 32]>,
+    /// Digests that it rejected.
+    pub rejected: BTreeSet<[u8; 32]>,
+}
+
+impl Default for SimulatedHandler {
+    fn default() -> Self {
+        let key = generate_p256().expect("a key");
+        Self {
+            key: Arc::new(SigningKey::from_pkcs8_der(&key).expect("a key")),
+            answers: true,
+            approved: BTreeSet::new(),
+            rejected: BTreeSet::new(),
+        }
+    }
+}
+
+impl SimulatedHandler {
+    pub fn public_key(&self) -> Vec<u8> {
+        self.key.public().spki_der().to_vec()
+    }
+
+    /// Answers a request of the co-signer, as an HTTP body.
+    pub fn answer(&mut self, body: &[u8], cosigner: Option<&PublicKey>) -> Option<Vec<u8>> {
+        let token = std::str::from_utf8(body).ok()?;
+        let payload = match cosigner {
+            Some(key) => verify(token, key).ok()?,
+            None => unverified_payload(token).ok()?,
+        };
+        let payload: Value = serde_json::from_slice(&payload).ok()?;
+        if !self.answers {
+            return None;
+        }
+        let reject = payload["note"] == "reject-me";
+        for entry in payload["rawTx"].as_array()? {
+            let digest: [u8; 32] = hex::decode(entry["payload"].as_str()?).ok()?.try_into().ok()?;
+            if reject {
+                self.rejected.insert(digest)
+            } else {
+                self.approved.insert(digest)
+            };
+        }
+        let mut answer =
+            json!({"action": if reject { "REJECT" } else { "APPROVE" }, "requestId": payload["requestId"]});
+        if reject {
+            answer["rejectionReason"] = json!("the note says so");
+        }
+        self.key.sign(answer.to_string().as_bytes(), None).ok().map(String::into_bytes)
+    }
+}

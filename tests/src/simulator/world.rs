@@ -1,0 +1,544 @@
+//! Time, the order of events, and what each effect of a core leads to. Everything is drawn from one seed.
+
+use super::cosigner::{Disk, SimulatedCosigner};
+use super::faults::{Faults, between, happens};
+use super::people::SimulatedHandler;
+use super::scenario::Base;
+use super::scheme::SimulatedScheme;
+use super::workspace::SimulatedWorkspace;
+use cosigner_core::{
+    Capabilities, Core, Effect, ExchangeFailure, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec, Purpose,
+    SealingKeyAnswer,
+};
+use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
+use countersign_mpc::{Scheme, Step};
+use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
+use countersign_wire::ids::PartyId;
+use countersign_wire::relay::{RelayDown, RelayUp};
+use countersign_wire::signed::sign_bytes;
+use countersign_wire::{Bytes, Message, Signed};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use zeroize::Zeroizing;
+
+/// Simulated Unix time at which every world begins, in ms.
+pub const START_MS: u64 = 1_800_000_000_000;
+
+/// Sees a peer packet (from, to, bytes) and says what is delivered in its place, if anything.
+pub type OnPeer = Box<dyn FnMut(PartyId, PartyId, Vec<u8>) -> Option<Vec<u8>>>;
+
+enum Event {
+    Input { cosigner: usize, generation: u64, input: Box<Input> },
+    Wake { cosigner: usize, at: u64 },
+    Applied { cosigner: usize, generation: u64 },
+    Boot { cosigner: usize },
+    Up { cosigner: usize, frame: Vec<u8> },
+    WorkspaceWake { at: u64 },
+}
+
+/// Sees an effect of a co-signer.
+pub type EffectWatcher = Box<dyn FnMut(usize, &Effect)>;
+/// Says which co-signer gets a packet, or that it is lost.
+pub type PacketRouter = Box<dyn FnMut(usize, PartyId) -> Option<usize>>;
+
+/// A world.
+pub struct World {
+    pub now: u64,
+    pub started: u64,
+    pub clock: Arc<AtomicU64>,
+    pub rng: ChaCha20Rng,
+    pub faults: Faults,
+    pub cosigners: Vec<SimulatedCosigner>,
+    pub workspace: SimulatedWorkspace,
+    pub handler: SimulatedHandler,
+    pub scheme: SimulatedScheme,
+    pub base: Arc<Base>,
+    /// Hash over everything that happened: the same seed gives the same hash.
+    pub trace: [u8; 32],
+    /// Peer packets that a test wants to see or change before they are delivered: returns what to deliver.
+    pub on_peer: Option<OnPeer>,
+    pub crashes: u32,
+    /// Schemes of single co-signers, instead of the common one: a party whose software misbehaves.
+    pub schemes: BTreeMap<usize, Box<dyn Scheme>>,
+    /// Sees every effect of every co-signer before it is carried out.
+    pub on_effect: Option<EffectWatcher>,
+    /// A co-signer whose host stores nothing more: its batches stay pending.
+    pub stalled: Option<usize>,
+    /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
+    pub on_route: Option<PacketRouter>,
+    events: BTreeMap<(u64, u64), Event>,
+    next: u64,
+}
+
+impl World {
+    /// An empty world: nobody booted.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a world")]
+    pub fn new(
+        base: Arc<Base>,
+        seed: u64,
+        faults: Faults,
+        workspace: SimulatedWorkspace,
+        disks: Vec<Disk>,
+        scheme: SimulatedScheme,
+        handler: SimulatedHandler,
+        now: u64,
+    ) -> Self {
+        Self {
+            now,
+            started: now,
+            clock: Arc::new(AtomicU64::new(now)),
+            rng: ChaCha20Rng::seed_from_u64(seed),
+            faults,
+            cosigners: disks.into_iter().map(SimulatedCosigner::new).collect(),
+            workspace,
+            handler,
+            scheme,
+            base,
+            trace: [0; 32],
+            on_peer: None,
+            crashes: 0,
+            schemes: BTreeMap::new(),
+            on_effect: None,
+            stalled: None,
+            on_route: None,
+            events: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    fn at(&mut self, delay: u64, event: Event) {
+        self.next += 1;
+        self.events.insert((self.now + delay, self.next), event);
+    }
+
+    fn stormy(&self) -> bool {
+        self.now.saturating_sub(self.started) < self.faults.until_ms
+    }
+
+    fn chance(&mut self, chance: u32) -> bool {
+        self.stormy() && happens(&mut self.rng, chance)
+    }
+
+    fn delay(&mut self) -> u64 {
+        let most = if self.stormy() { self.faults.delay_ms } else { 20 };
+        between(&mut self.rng, most)
+    }
+
+    fn note(&mut self, what: &str, detail: &[u8]) {
+        let mut hash = Sha256::new();
+        hash.update(self.trace);
+        hash.update(self.now.to_be_bytes());
+        hash.update(what.as_bytes());
+        hash.update(detail);
+        self.trace = hash.finalize().into();
+    }
+
+    /// Boots a co-signer from its disk.
+    pub fn boot(&mut self, i: usize) {
+        let mut seed = [0u8; 32];
+        self.rng.fill_bytes(&mut seed);
+        self.boot_with(i, seed);
+    }
+
+    /// Boots a co-signer whose whole randomness comes from `seed`.
+    pub fn boot_with(&mut self, i: usize, seed: [u8; 32]) {
+        self.note("boot", &[i as u8]);
+        let core = Core::new(self.capabilities(i, seed), self.now);
+        let cosigner = &mut self.cosigners[i];
+        cosigner.generation += 1;
+        cosigner.core = Some(core);
+        self.input(i, 1, Input::HostConnected);
+    }
+
+    /// What a boot of a co-signer is given.
+    pub fn capabilities(&self, i: usize, seed: [u8; 32]) -> Capabilities {
+        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, i)
+    }
+
+    /// The process of a co-signer ends. Of the batches under way a prefix may have become durable.
+    pub fn crash(&mut self, i: usize) {
+        let survivors = self.rng.next_u32() as usize % (self.cosigners[i].disk.pending.len() + 1);
+        self.crash_keeping(i, survivors);
+    }
+
+    /// The same, with the first `survivors` of its pending batches durable.
+    pub fn crash_keeping(&mut self, i: usize, survivors: usize) {
+        self.note("crash", &[i as u8]);
+        self.crashes += 1;
+        let cosigner = &mut self.cosigners[i];
+        for _ in 0..survivors.min(cosigner.disk.pending.len()) {
+            cosigner.disk.apply_next();
+        }
+        cosigner.disk.pending.clear();
+        cosigner.core = None;
+        cosigner.machines.clear();
+        cosigner.reported.clear();
+        cosigner.generation += 1;
+        cosigner.wake_at = None;
+        cosigner.admin_mail.clear();
+        if cosigner.link_open {
+            cosigner.link_open = false;
+            self.disconnected(i);
+        }
+        let pause = between(&mut self.rng, 3_000);
+        self.at(pause, Event::Boot { cosigner: i });
+    }
+
+    fn disconnected(&mut self, i: usize) {
+        if let Some(party) = self.cosigners[i].party {
+            self.notify(Notice::Disconnected { party });
+        }
+    }
+
+    /// Something happens to a co-signer after `delay` ms.
+    pub fn input(&mut self, i: usize, delay: u64, input: Input) {
+        let generation = self.cosigners[i].generation;
+        self.at(delay, Event::Input { cosigner: i, generation, input: Box::new(input) });
+    }
+
+    /// Runs until `done` or for `limit_ms` of simulated time. Returns whether it was done.
+    pub fn run(&mut self, limit_ms: u64, mut done: impl FnMut(&World) -> bool) -> bool {
+        let end = self.now + limit_ms;
+        loop {
+            if done(self) {
+                return true;
+            }
+            let Some((&(at, number), _)) = self.events.first_key_value() else { return false };
+            if at > end {
+                self.now = end;
+                self.clock.store(self.now, Ordering::Relaxed);
+                return done(self);
+            }
+            let event = self.events.remove(&(at, number)).expect("just seen");
+            self.now = self.now.max(at);
+            self.clock.store(self.now, Ordering::Relaxed);
+            self.happen(event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Input { cosigner, generation, input } => {
+                if self.cosigners[cosigner].generation == generation {
+                    self.step(cosigner, *input);
+                }
+            }
+            Event::Wake { cosigner, at } => {
+                if self.cosigners[cosigner].wake_at == Some(at) {
+                    self.cosigners[cosigner].wake_at = None;
+                    self.step(cosigner, Input::Tick);
+                }
+            }
+            Event::Applied { cosigner, generation } => {
+                if self.cosigners[cosigner].generation == generation
+                    && self.stalled != Some(cosigner)
+                    && let Some(sequence) = self.cosigners[cosigner].disk.apply_next()
+                {
+                    self.step(cosigner, Input::Persisted { sequence });
+                }
+            }
+            Event::Boot { cosigner } => self.boot(cosigner),
+            Event::Up { cosigner, frame } => self.up(cosigner, &frame),
+            Event::WorkspaceWake { at } => {
+                if self.workspace.wake_at == Some(at) {
+                    self.workspace.wake_at = None;
+                    self.notify(Notice::Tick);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, i: usize, input: Input) {
+        let now = self.now;
+        let Some(core) = self.cosigners[i].core.as_mut() else { return };
+        let effects = core.step(now, input);
+        if let Some(failure) = core.failure() {
+            panic!("co-signer {i} stopped: {failure}");
+        }
+        for effect in effects {
+            if self.chance(self.faults.crash) {
+                return self.crash(i);
+            }
+            self.perform(i, effect);
+        }
+    }
+
+    fn perform(&mut self, i: usize, effect: Effect) {
+        if let Some(watch) = self.on_effect.as_mut() {
+            watch(i, &effect);
+        }
+        match effect {
+            Effect::LoadBlobs => {
+                let blobs = self.cosigners[i].disk.blobs.clone();
+                let count = blobs.len() as u64;
+                for (name, value) in blobs {
+                    self.input(i, 1, Input::Blob { name, value });
+                }
+                self.input(i, 1, Input::BlobsEnd { count });
+            }
+            Effect::Persist { sequence, writes } => {
+                self.note("persist", &sequence.to_be_bytes());
+                self.cosigners[i].disk.pending.push_back((sequence, writes));
+                let (delay, generation) = (self.delay(), self.cosigners[i].generation);
+                self.at(delay, Event::Applied { cosigner: i, generation });
+            }
+            Effect::LinkSend { frame, .. } => self.link_send(i, frame),
+            Effect::LinkOpen { pairing, .. } => {
+                self.cosigners[i].pairing = Some(pairing);
+                self.cosigners[i].link_open = true;
+                self.input(i, 5, Input::LinkUp { pairing });
+                if let Some(party) = self.cosigners[i].party {
+                    self.notify(Notice::Connected { party });
+                }
+            }
+            Effect::LinkClose { .. } => self.cosigners[i].link_open = false,
+            Effect::Admin { packet, .. } => self.cosigners[i].admin_mail.push_back(packet),
+            Effect::AdminClose { connection } => self.input(i, 1, Input::AdminClosed { connection }),
+            Effect::Exchange { id, spec } => self.exchange(i, id, &spec),
+            Effect::GenerateSealingKey { instance, wrapping_key } => {
+                let answer = SealingKeyAnswer {
+                    key: data_key(&instance),
+                    wrapped: instance.to_vec(),
+                    wrapping_key: wrapping_key.to_string(),
+                };
+                self.input(i, 5, Input::SealingKey(Ok(answer)));
+            }
+            Effect::UnwrapSealingKey { instance, wrapped } => {
+                let answer = SealingKeyAnswer { key: data_key(&instance), wrapped, wrapping_key: "simulated".into() };
+                self.input(i, 5, Input::SealingKey(Ok(answer)));
+            }
+            Effect::StartJob { job, spec } => self.start_job(i, job, spec),
+            Effect::JobMessage { job, from, broadcast, message } => {
+                let Some(machine) = self.cosigners[i].machines.get_mut(&job) else { return };
+                match machine.receive(from, broadcast, &message) {
+                    Ok(()) => self.drive(i, job),
+                    Err(error) => {
+                        self.cosigners[i].machines.remove(&job);
+                        let event = JobEvent::BadMessage { from, detail: error.to_string() };
+                        self.input(i, 1, Input::Job { job, event });
+                    }
+                }
+            }
+            Effect::DropJob { job } => drop(self.cosigners[i].machines.remove(&job)),
+            Effect::WakeAt { at_ms } => {
+                self.cosigners[i].wake_at = Some(at_ms);
+                let delay = at_ms.saturating_sub(self.now);
+                self.at(delay, Event::Wake { cosigner: i, at: at_ms });
+            }
+            Effect::Report { .. } => {}
+        }
+    }
+
+    fn start_job(&mut self, i: usize, job: u64, spec: JobSpec) {
+        match spec {
+            JobSpec::Primes => {
+                let primes = cosigner_dev::test_primes(i % 3).expect("committed primes");
+                self.input(i, 500, Input::Job { job, event: JobEvent::Primes(primes) });
+            }
+            JobSpec::CallbackKey => {
+                let key = Zeroizing::new(self.base.callback_key.clone());
+                self.input(i, 50, Input::Job { job, event: JobEvent::CallbackKey(key) });
+            }
+            JobSpec::Mpc(plan) => {
+                let rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
+                let scheme = self.schemes.get(&i).map_or(&self.scheme as &dyn Scheme, |own| &**own);
+                match scheme.start(*plan, Box::new(rng)) {
+                    Ok(machine) => {
+                        self.cosigners[i].machines.insert(job, machine);
+                        self.drive(i, job);
+                    }
+                    Err(failure) => self.input(i, 1, Input::Job { job, event: JobEvent::Failed(failure) }),
+                }
+            }
+        }
+    }
+
+    fn drive(&mut self, i: usize, job: u64) {
+        // A worker reports in order: nothing overtakes what its machine said before.
+        let mut delay = 1.max(self.cosigners[i].reported.get(&job).map_or(0, |at| at.saturating_sub(self.now)));
+        loop {
+            let Some(machine) = self.cosigners[i].machines.get_mut(&job) else { return };
+            let step = machine.proceed();
+            delay += 1;
+            self.cosigners[i].reported.insert(job, self.now + delay);
+            match step {
+                Step::Send { to, message } => {
+                    self.input(i, delay, Input::Job { job, event: JobEvent::Send { to, message } })
+                }
+                Step::NeedMessage => return,
+                Step::Yield => {}
+                Step::Done(output) => {
+                    self.cosigners[i].machines.remove(&job);
+                    return self.input(i, delay, Input::Job { job, event: JobEvent::Done(output) });
+                }
+                Step::Failed(failure) => {
+                    self.cosigners[i].machines.remove(&job);
+                    return self.input(i, delay, Input::Job { job, event: JobEvent::Failed(failure) });
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self, i: usize, id: u64, spec: &ExchangeSpec) {
+        let delay = self.delay();
+        let outcome = if self.chance(self.faults.exchange) {
+            Err(ExchangeFailure::Timeout(spec.deadline_ms))
+        } else {
+            match spec.purpose {
+                Purpose::Pairing => Ok(self.workspace.keys.endpoint(&spec.path, &spec.body)),
+                Purpose::Callback => match self.handler.answer(&spec.body, self.base.callback_public.as_ref()) {
+                    Some(body) => Ok(HttpAnswer { status: 200, body }),
+                    None => Err(ExchangeFailure::Timeout(spec.deadline_ms)),
+                },
+            }
+        };
+        self.input(i, delay, Input::ExchangeDone { id, outcome });
+    }
+
+    // The host and the relay between co-signers and workspace.
+
+    fn link_send(&mut self, i: usize, mut frame: Vec<u8>) {
+        if !self.cosigners[i].link_open {
+            return;
+        }
+        self.note("up", &[i as u8, (frame.len() % 251) as u8]);
+        if self.chance(self.faults.drop) {
+            return;
+        }
+        if self.chance(self.faults.tamper) {
+            let bit = self.rng.next_u32() as usize % (frame.len() * 8);
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+        if self.chance(self.faults.duplicate) {
+            let delay = self.delay();
+            self.at(delay, Event::Up { cosigner: i, frame: frame.clone() });
+        }
+        let delay = self.delay();
+        self.at(delay, Event::Up { cosigner: i, frame });
+    }
+
+    fn up(&mut self, i: usize, frame: &[u8]) {
+        if self.chance(self.faults.workspace_crash) {
+            self.note("workspace crash", &[]);
+            self.workspace.restart();
+            let connected: Vec<PartyId> =
+                self.cosigners.iter().filter(|c| c.link_open).filter_map(|c| c.party).collect();
+            for party in connected {
+                self.notify(Notice::Connected { party });
+            }
+        }
+        match RelayUp::decode(frame) {
+            Ok(RelayUp::Workspace(bytes)) => {
+                let Some(from) = self.cosigners[i].party else { return };
+                let message =
+                    borsh::from_slice::<Signed<CosignerMessage>>(&bytes).ok().and_then(|s| s.open(&from.0).ok());
+                if let Some(message) = message {
+                    self.workspace.heard.push((from, message.clone()));
+                    self.notify(Notice::Message { from, message: Box::new(message) });
+                }
+            }
+            Ok(RelayUp::Peer { to, packet }) => {
+                let Some(from) = self.cosigners[i].party else { return };
+                let mut packet = packet.into_vec();
+                if let Some(look) = self.on_peer.as_mut() {
+                    match look(from, to, packet) {
+                        Some(changed) => packet = changed,
+                        None => return,
+                    }
+                }
+                let receiver = match self.on_route.as_mut() {
+                    Some(route) => route(i, to),
+                    None => self.cosigners.iter().position(|c| c.party == Some(to)),
+                };
+                let Some(receiver) = receiver else { return };
+                let frame = RelayDown::Peer { from, packet: Bytes::new(packet).expect("as long as before") }.encode();
+                self.down(receiver, frame);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// A frame for a co-signer, through its hostile host.
+    fn down(&mut self, mut i: usize, mut frame: Vec<u8>) {
+        if self.chance(self.faults.drop) {
+            return;
+        }
+        if self.chance(self.faults.cross_wire) {
+            i = self.rng.next_u32() as usize % self.cosigners.len();
+        }
+        let seen = &mut self.cosigners[i].seen;
+        seen.push_back(frame.clone());
+        if seen.len() > 64 {
+            seen.pop_front();
+        }
+        if self.chance(self.faults.tamper) {
+            let bit = self.rng.next_u32() as usize % (frame.len() * 8);
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+        let mut copies = vec![frame];
+        if self.chance(self.faults.duplicate) {
+            copies.push(copies[0].clone());
+        }
+        if self.chance(self.faults.replay) {
+            let pick = self.rng.next_u32() as usize % self.cosigners[i].seen.len();
+            copies.push(self.cosigners[i].seen[pick].clone());
+        }
+        for frame in copies {
+            let Some(pairing) = self.cosigners[i].pairing.filter(|_| self.cosigners[i].link_open) else { continue };
+            let delay = self.delay();
+            self.input(i, delay, Input::LinkData { pairing, frame });
+        }
+    }
+
+    /// Something happens to the workspace.
+    pub fn notify(&mut self, notice: Notice) {
+        if self.workspace.silent {
+            return;
+        }
+        let orders = self.workspace.coordinator.step(self.now, &mut self.rng, notice);
+        for order in orders {
+            match order {
+                Order::Persist(record) => self.workspace.store.put(*record),
+                Order::Send { to, message } => self.say(to, *message),
+                Order::Report(_) => {}
+            }
+        }
+        let wake = self.workspace.coordinator.next_wake_ms();
+        if let Some(at) = wake
+            && self.workspace.wake_at.is_none_or(|known| known > at || known < self.now)
+        {
+            self.workspace.wake_at = Some(at);
+            self.at(at.saturating_sub(self.now), Event::WorkspaceWake { at });
+        }
+    }
+
+    /// The workspace says something to a co-signer.
+    pub fn say(&mut self, to: PartyId, message: WorkspaceMessage) {
+        self.say_bytes(to, &ToCosigner { to, message }.encode());
+    }
+
+    /// The workspace signs any bytes as a message to a co-signer.
+    pub fn say_bytes(&mut self, to: PartyId, body: &[u8]) {
+        let signature = sign_bytes(ToCosigner::NAME, body, &self.workspace.keys.message);
+        let bytes = borsh::to_vec(&(body, signature)).expect("encodes");
+        self.deliver(to, RelayDown::Workspace(Bytes::new(bytes).expect("small")).encode());
+    }
+
+    /// The relay delivers a frame to a co-signer, through its host.
+    pub fn deliver(&mut self, to: PartyId, frame: Vec<u8>) {
+        let receivers: Vec<usize> =
+            (0..self.cosigners.len()).filter(|i| self.cosigners[*i].party == Some(to)).collect();
+        for i in receivers {
+            self.down(i, frame.clone());
+        }
+    }
+}
+
+/// The key service's data key of an instance.
+pub fn data_key(instance: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(Sha256::new().chain_update(b"simulated data key").chain_update(instance).finalize().into())
+}

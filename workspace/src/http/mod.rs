@@ -1,0 +1,122 @@
+//! The HTTP API under `/v1`.
+
+pub mod auth;
+pub mod cosigners;
+pub mod errors;
+pub mod groups;
+pub mod json;
+pub mod keys;
+pub mod once;
+pub mod pairing;
+pub mod relay;
+pub mod transactions;
+pub mod users;
+pub mod vault;
+pub mod wallets;
+
+use crate::config::{ApprovePairings, Deadlines, Limits};
+use crate::hub::Hub;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+use crate::service::Service;
+use crate::store::Store;
+use crate::store::nonces::Nonces;
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::map_response_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use countersign_attest::{Measurements, TrustAnchor};
+use countersign_wire::pairing_http::{ACCESS_TOKEN_PATH, CHALLENGE_PATH, PAIR_PATH, RELAY_PATH};
+use errors::ApiError;
+use std::sync::Arc;
+
+/// Everything that handlers need.
+pub struct App {
+    /// The workspace's keys.
+    pub identity: Arc<Identity>,
+    /// Its base URL, the issuer of pairing tokens.
+    pub url: String,
+    /// Its database.
+    pub store: Store,
+    /// The nonces of request tokens.
+    pub nonces: Nonces,
+    /// The coordinator.
+    pub service: Service,
+    /// The co-signers' links.
+    pub hub: Arc<Hub>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where attestation documents must lead.
+    pub anchor: TrustAnchor,
+    /// Accepted measurements; empty accepts any but those of debug mode.
+    pub measurements: Vec<Measurements>,
+    /// When a pairing counts.
+    pub approve_pairings: ApprovePairings,
+    /// The API user that signs for vault accounts that name none.
+    pub default_signer: Option<String>,
+    /// Limits.
+    pub limits: Limits,
+    /// Deadlines.
+    pub deadlines: Deadlines,
+    /// Becomes `true` when the server stops: links end.
+    pub stopping: tokio::sync::watch::Receiver<bool>,
+    /// Open challenges of pairings.
+    pub challenges: pairing::Challenges,
+}
+
+/// The routes.
+pub fn router(app: Arc<App>) -> Router {
+    // Not nested: handlers compare the whole path with the one that the caller signed.
+    Router::new()
+        .route("/v1/management/api_users", get(users::list).post(users::create))
+        .route("/v1/management/api_users/{id}/pairing_token", post(users::pairing_token))
+        .route("/v1/cosigners", get(cosigners::list))
+        .route("/v1/cosigners/{id}", get(cosigners::get))
+        .route("/v1/cosigners/{id}/api_keys/{user}/approve", post(cosigners::approve))
+        .route("/v1/signing_groups", get(groups::list).post(groups::create))
+        .route("/v1/signing_groups/{id}", get(groups::get))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", get(keys::get))
+        .route("/v1/vault/accounts", get(vault::list).post(vault::create))
+        .route("/v1/vault/accounts_paged", get(vault::paged))
+        .route("/v1/vault/accounts/{id}", get(vault::get))
+        .route("/v1/vault/accounts/{id}/{asset}", get(wallets::get).post(wallets::create))
+        .route("/v1/vault/accounts/{id}/{asset}/addresses_paginated", get(wallets::addresses))
+        .route("/v1/vault/accounts/{id}/{asset}/key_certificate", get(wallets::certificate))
+        .route("/v1/vault/accounts/{id}/{asset}/{change}/{index}/public_key_info", get(wallets::public_key))
+        .route("/v1/transactions", get(transactions::list).post(transactions::create))
+        .route("/v1/transactions/{id}", get(transactions::get))
+        .route("/v1/transactions/{id}/cancel", post(transactions::cancel))
+        .route("/v1/transactions/external_tx_id/{id}", get(transactions::by_external))
+        .route(CHALLENGE_PATH, post(pairing::challenge))
+        .route(PAIR_PATH, post(pairing::pair))
+        .route(ACCESS_TOKEN_PATH, post(pairing::access_token))
+        .route(RELAY_PATH, get(relay::open))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(map_response_with_state(Arc::clone(&app), finish))
+        .with_state(app)
+}
+
+async fn no_such_path() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such path; the API is under /v1")
+}
+
+async fn no_such_method() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not_allowed", "this path does not know this method")
+}
+
+/// Counts, and gives errors that come from the framework itself the API's form.
+async fn finish(State(app): State<Arc<App>>, response: Response) -> Response {
+    let status = response.status();
+    app.metrics.request(status.as_u16());
+    let is_json = response.headers().get(CONTENT_TYPE) == Some(&HeaderValue::from_static("application/json"));
+    if (status.is_client_error() || status.is_server_error()) && !is_json {
+        let sentence = status.canonical_reason().unwrap_or("the request cannot be served");
+        return ApiError::new(status, "malformed", sentence).into_response();
+    }
+    response
+}
