@@ -76,7 +76,7 @@ pub fn for_code(code: Code) -> &'static str {
         Code::CoordinatorInconsistent => {
             "the workspace told the parties different things: it is faulty or not to be trusted"
         }
-        Code::ExecutionRepeated => "try again",
+        Code::ExecutionRepeated | Code::SessionOver => "try again",
         Code::KeyPending => "the key is being generated: watch `cosigner list-keys`",
         Code::GroupNotAccepted => "look at the group with `cosigner group list`, then `cosigner group accept`",
         Code::PartyIndex => "the workspace proposed a wrong set of parties: it is faulty or not to be trusted",

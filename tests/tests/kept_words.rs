@@ -29,8 +29,7 @@ fn t59_a_party_that_signed_never_held_does_not_enter_that_session() {
     assert!(world.run(5_000, |w| said(w, |m| matches!(m, CosignerMessage::NeverHeld { .. }))));
     let work = Work::Keygen { group: GROUP, key, purpose: purpose(&world.base.signer_user) };
     world.say(party, WorkspaceMessage::Prepare { session: SESSION, deadline_ms: 10_000, work });
-    let refused =
-        |m: &CosignerMessage| matches!(m, CosignerMessage::Refused { refusal, .. } if refusal.code == Code::Conflict);
+    let refused = |m: &CosignerMessage| matches!(m, CosignerMessage::Refused { refusal, .. } if refusal.code == Code::SessionOver);
     assert!(
         world.run(5_000, |w| w.workspace.heard.iter().any(|(_, m)| refused(m))),
         "{:?}",

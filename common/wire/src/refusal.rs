@@ -121,6 +121,8 @@ codes! {
     GroupNotAccepted = 76, "group_not_accepted";
     /// A message names a party that is not in the group, or itself, or one twice.
     PartyIndex = 77, "party_index";
+    /// The session is over at this party, and it signed that it holds nothing of it: a new session is needed.
+    SessionOver = 78, "session_over";
 
     // tokens, pairing, administration
     /// A token that is not valid: wrong algorithm, signature, type or claims.

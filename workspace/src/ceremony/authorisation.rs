@@ -89,6 +89,7 @@ pub(super) fn is_passing(code: Code) -> bool {
             | Code::CoordinatorInconsistent
             | Code::ExecutionRepeated
             | Code::KeyPending
+            | Code::SessionOver
             | Code::Storage
             | Code::KeyService
     )

@@ -89,7 +89,7 @@ impl PairingState {
     fn consent(&mut self, cx: &mut Cx<'_>, session: SessionId, work: &Work) -> Result<Consent, NoReady> {
         if self.ceremonies.forsworn.contains(&session) {
             return refuse(
-                Code::Conflict,
+                Code::SessionOver,
                 "this party signed that it never held this session's outcome; open a new one",
             );
         }
