@@ -1,9 +1,10 @@
-//! `kill -9` at random moments of key generation and signing, of all processes at once and of single ones: nothing is lost,
-//! nothing is stuck, nothing is done twice. Real processes, real signatures.
+//! `kill -9` at random moments of key generation and signing: nothing is lost, nothing is stuck, nothing is done twice. Real
+//! processes, real signatures.
 //!
-//! `COUNTERSIGN_ROUNDS` says how many rounds. A round is determined by `COUNTERSIGN_SEED` and its number (the moments, as far
-//! as the machine lets it): `COUNTERSIGN_FIRST_ROUND` goes on where an earlier run stopped. A stack takes some 120 rounds: its
-//! limits are 64 API users a pairing, and 500 transactions that are compared after each.
+//! A round kills all processes at once; every other one kills a single process before that, too. `COUNTERSIGN_ROUNDS` says
+//! how many rounds. One is determined by `COUNTERSIGN_SEED` and its number (the moments, as far as the machine lets it):
+//! `COUNTERSIGN_FIRST_ROUND` goes on where an earlier run stopped. A stack takes some 120 rounds: its limit is 64 API users a
+//! pairing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -28,6 +29,10 @@ const ASSETS: [&str; 2] = ["ETH", "ETH_TEST5"];
 const WINDOW_PERCENT: u64 = 120;
 /// Signatures asked for at one time.
 const AT_ONCE: usize = 4;
+/// Keys that sign after each crash, in turns: all of them do at the end.
+const CHECKED_AFTER_A_CRASH: usize = 2;
+/// Most transactions that the workspace lists at once.
+const PAGE: usize = 500;
 const TRANSACTIONS: &str = "/v1/transactions";
 
 /// An asset of a vault account that has a key of its own.
@@ -61,6 +66,8 @@ struct Crashes {
     keys: Vec<Key>,
     /// The vault account that has no key for the second asset yet.
     half_used: Option<u32>,
+    /// The key whose turn it is to sign after a crash.
+    next_checked: usize,
     /// Every transaction that has ended, as it was when it ended.
     ended: BTreeMap<String, Value>,
     statuses: BTreeMap<String, u64>,
@@ -82,6 +89,7 @@ impl Crashes {
             bench,
             keys: Vec::new(),
             half_used: None,
+            next_checked: 0,
             ended: BTreeMap::new(),
             statuses: BTreeMap::new(),
             usual_keygen: Duration::ZERO,
@@ -184,13 +192,15 @@ impl Crashes {
         }
     }
 
-    /// Workspace, hosts, enclaves: not the handler, which is the customer's.
-    fn victims(&self) -> Vec<String> {
-        let names = self.system.stack.processes.names();
-        names.into_iter().filter(|name| *name != self.system.handler.name).collect()
+    /// The keys whose turn it is sign.
+    async fn some_sign(&mut self, text: &str) {
+        let first = self.next_checked % self.keys.len();
+        let keys: Vec<Key> = self.keys.iter().cycle().skip(first).take(CHECKED_AFTER_A_CRASH).cloned().collect();
+        self.next_checked = first + keys.len();
+        self.sign(&keys, text).await;
     }
 
-    /// Kills all of them with no time between them.
+    /// Kills them with no time between them.
     async fn kill(&mut self, victims: &[String]) {
         let stack = &mut self.system.stack;
         stack.running().iter().filter(|p| victims.contains(&p.name)).for_each(|p| kill_pid(p.pid));
@@ -221,9 +231,8 @@ impl Crashes {
                 (key.ask(&format!("round {round}")), key)
             }),
         };
-        let all = self.victims();
+        let all = self.system.stack.processes.names();
         let single = all[below(&mut rng, all.len() as u64) as usize].clone();
-        let victims = if below(&mut rng, 2) == 0 { all } else { vec![single] };
         // Where both go on, either may be the one to meet: a key takes a fraction of a signature's time.
         let usual = match (kind, below(&mut rng, 2)) {
             (0, _) | (2, 0) => self.usual_keygen,
@@ -242,9 +251,15 @@ impl Crashes {
             let (client, body) = (self.system.client.clone(), ask.body.clone());
             asking.push(tokio::spawn(async move { client.post(TRANSACTIONS, &body).await }));
         }
+        let half = below(&mut rng, moment.as_millis() as u64 + 1);
+        if round % 2 == 1 {
+            tokio::time::sleep(Duration::from_millis(half)).await;
+            self.kill(std::slice::from_ref(&single)).await;
+            self.restart().await;
+        }
         tokio::time::sleep(moment).await;
         let before = self.where_it_stands(&interrupted).await;
-        self.kill(&victims).await;
+        self.kill(&all).await;
         asking.iter().for_each(tokio::task::JoinHandle::abort);
         self.restart().await;
 
@@ -262,8 +277,9 @@ impl Crashes {
             self.usual_signing = started.elapsed();
             after.push(format!("key {} signs", key.id));
         }
+        self.some_sign("a key after a crash").await;
         self.nothing_changed().await;
-        let who = if victims.len() == 1 { victims[0].as_str() } else { "all" };
+        let who = if round % 2 == 1 { format!("{single}, then all") } else { "all".into() };
         let (moment, took) = (moment.as_millis(), started.elapsed().as_secs_f64());
         self.bench.say(&format!(
             "round {round}: {who} killed after {moment} ms ({before}); {}; {took:.1} s",
@@ -290,13 +306,29 @@ impl Crashes {
         stands.join(", ")
     }
 
+    /// Every transaction that the workspace lists, newest first, page by page.
+    async fn listed(&self) -> BTreeMap<String, Value> {
+        let mut seen = BTreeMap::new();
+        let mut before = i64::MAX;
+        loop {
+            let path = format!("{TRANSACTIONS}?limit={PAGE}&before={before}");
+            let page = self.system.client.get(&path).await.unwrap();
+            let page = page.as_array().unwrap();
+            let known = seen.len();
+            for transaction in page {
+                seen.insert(transaction["id"].as_str().unwrap().to_owned(), transaction.clone());
+            }
+            if page.len() < PAGE || seen.len() == known {
+                return seen;
+            }
+            // One later: another transaction may have begun in the same millisecond.
+            before = page.last().unwrap()["createdAt"].as_i64().unwrap() + 1;
+        }
+    }
+
     /// Every transaction that ended is what it was, and there is no other one.
     async fn nothing_changed(&self) {
-        let client = &self.system.client;
-        let mut seen = BTreeMap::new();
-        for transaction in client.get(&format!("{TRANSACTIONS}?limit=500")).await.unwrap().as_array().unwrap() {
-            seen.insert(transaction["id"].as_str().unwrap().to_owned(), transaction.clone());
-        }
+        let seen = self.listed().await;
         assert_eq!(seen.keys().collect::<Vec<_>>(), self.ended.keys().collect::<Vec<_>>());
         for (id, ended) in &self.ended {
             let (now, then) = (&seen[id], ended);
