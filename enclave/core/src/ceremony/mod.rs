@@ -13,6 +13,8 @@ mod session;
 mod sign;
 mod start;
 mod suspension;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub(crate) use authorise::Asking;
