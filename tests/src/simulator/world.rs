@@ -70,6 +70,8 @@ pub struct World {
     pub stalled: Option<usize>,
     /// A co-signer whose workers take this many ms for each message.
     pub slow: Option<(usize, u64)>,
+    /// How long the callback handler thinks, in ms.
+    pub handler_thinks_ms: u64,
     /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
     pub on_route: Option<PacketRouter>,
     events: BTreeMap<(u64, u64), Event>,
@@ -107,6 +109,7 @@ impl World {
             on_effect: None,
             stalled: None,
             slow: None,
+            handler_thinks_ms: 0,
             on_route: None,
             events: BTreeMap::new(),
             next: 0,
@@ -400,7 +403,8 @@ impl World {
     }
 
     fn exchange(&mut self, i: usize, id: u64, spec: &ExchangeSpec) {
-        let delay = self.delay();
+        let thinks = if spec.purpose == Purpose::Callback { self.handler_thinks_ms } else { 0 };
+        let delay = self.delay() + thinks;
         let outcome = if self.chance(self.faults.exchange) {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {

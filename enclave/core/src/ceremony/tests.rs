@@ -232,15 +232,11 @@ impl Honest {
 
 /// What a step passed on to its job.
 fn passed_on(effects: &[Effect]) -> Vec<&[u8]> {
-    let message = |e: &'_ Effect| matches!(e, Effect::JobMessage { .. });
-    effects
-        .iter()
-        .filter(|e| message(e))
-        .map(|e| match e {
-            Effect::JobMessage { message, .. } => message.as_slice(),
-            _ => &[],
-        })
-        .collect()
+    let message = |effect| match effect {
+        &Effect::JobMessage { ref message, .. } => Some(message.as_slice()),
+        _ => None,
+    };
+    effects.iter().filter_map(message).collect()
 }
 
 /// The aborts that a step told the workspace.
