@@ -21,6 +21,8 @@ pub struct Memory {
     secrets: BTreeMap<PublicKey, (Scalar<Secp256k1>, [u8; 32])>,
     /// Every digest for which some party's machine produced a signature.
     pub signed: BTreeSet<[u8; 32]>,
+    /// The executions in which some party's machine produced a signature, by digest.
+    pub completed: BTreeMap<[u8; 32], BTreeSet<[u8; 32]>>,
     /// Every share that was dealt (the scalar's bytes): what no host may see.
     pub shares: Vec<Vec<u8>>,
     /// Every execution id with the parties that started it.
@@ -170,6 +172,7 @@ impl SimulatedMachine {
             key.sign_prehash(digest).map_err(|_| internal("signing"))?;
         let (r, s) = signature.split_bytes();
         memory.signed.insert(*digest);
+        memory.completed.entry(*digest).or_default().insert(self.execution);
         Ok(Output::Signature(EcdsaSignature { r: r.into(), s: s.into(), v: recovery.to_byte() }))
     }
 }

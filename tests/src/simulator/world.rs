@@ -68,6 +68,10 @@ pub struct World {
     pub on_effect: Option<EffectWatcher>,
     /// A co-signer whose host stores nothing more: its batches stay pending.
     pub stalled: Option<usize>,
+    /// A co-signer whose workers take this many ms for each message.
+    pub slow: Option<(usize, u64)>,
+    /// How long the callback handler thinks, in ms.
+    pub handler_thinks_ms: u64,
     /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
     pub on_route: Option<PacketRouter>,
     events: BTreeMap<(u64, u64), Event>,
@@ -104,6 +108,8 @@ impl World {
             schemes: BTreeMap::new(),
             on_effect: None,
             stalled: None,
+            slow: None,
+            handler_thinks_ms: 0,
             on_route: None,
             events: BTreeMap::new(),
             next: 0,
@@ -319,8 +325,16 @@ impl World {
                     Err(error) => {
                         self.cosigners[i].machines.remove(&job);
                         let event = JobEvent::BadMessage { from, detail: error.to_string() };
-                        self.input(i, 1, Input::Job { job, event });
+                        let delay = self.report_delay(i, job);
+                        self.input(i, delay, Input::Job { job, event });
                     }
+                }
+            }
+            // Its machine computed with every message as it came.
+            Effect::FinishJob { job } => {
+                if self.cosigners[i].machines.remove(&job).is_some() {
+                    let delay = self.report_delay(i, job);
+                    self.input(i, delay, Input::Job { job, event: JobEvent::Unfinished });
                 }
             }
             Effect::DropJob { job } => drop(self.cosigners[i].machines.remove(&job)),
@@ -357,9 +371,14 @@ impl World {
         }
     }
 
+    /// When a worker's next report arrives. It reports in order: nothing overtakes what its machine said before.
+    fn report_delay(&self, i: usize, job: u64) -> u64 {
+        let computes = self.slow.filter(|(slow, _)| *slow == i).map_or(1, |(_, ms)| ms);
+        computes.max(self.cosigners[i].reported.get(&job).map_or(0, |at| at.saturating_sub(self.now)))
+    }
+
     fn drive(&mut self, i: usize, job: u64) {
-        // A worker reports in order: nothing overtakes what its machine said before.
-        let mut delay = 1.max(self.cosigners[i].reported.get(&job).map_or(0, |at| at.saturating_sub(self.now)));
+        let mut delay = self.report_delay(i, job);
         loop {
             let Some(machine) = self.cosigners[i].machines.get_mut(&job) else { return };
             let step = machine.proceed();
@@ -384,7 +403,8 @@ impl World {
     }
 
     fn exchange(&mut self, i: usize, id: u64, spec: &ExchangeSpec) {
-        let delay = self.delay();
+        let thinks = if spec.purpose == Purpose::Callback { self.handler_thinks_ms } else { 0 };
+        let delay = self.delay() + thinks;
         let outcome = if self.chance(self.faults.exchange) {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {
