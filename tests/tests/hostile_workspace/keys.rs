@@ -119,6 +119,17 @@ fn t58_a_vault_account_s_asset_never_moves_to_another_key() {
     assert!(Signed::sign(&shown, &world.workspace.keys.message).open(&customer.0).is_err());
 }
 
+#[test]
+fn t58_a_certificate_names_the_api_user_whose_approval_rules_and_what_the_key_may_sign() {
+    let mut world = with_second_key(Setting::default(), &[TypedMessage]);
+    let customer = world.party(CUSTOMER);
+    let user = world.base.signer_user.clone();
+    for (key, vault, operations) in [(KEY, VAULT, &purpose(&user).operations[..]), (SECOND_KEY, SECOND_VAULT, &[TypedMessage])] {
+        let certificate = certify(&mut world, CUSTOMER, key, vault).unwrap().open(&customer.0).unwrap();
+        assert_eq!((&certificate.signer, &certificate.operations[..]), (&user, operations), "{key}");
+    }
+}
+
 /// Everything that the protocol lets a workspace say. Whoever adds a variant here says why it needs no operators' command.
 fn reason_without_operators(message: &WorkspaceMessage) -> &'static str {
     match message {
