@@ -189,6 +189,17 @@ async fn check_kept(kept: &Quickstart, printed: &str) {
     let ask = Ask::message(0, b"never").note("reject-me");
     let rejected = ended(&client, &ask).await;
     assert_eq!(rejected["status"], "REJECTED");
+    // The same, from a shell.
+    let api = Path::new(env!("CARGO_BIN_EXE_countersign-api"));
+    let shown = |flags: &[&str]| {
+        let output = kept.in_shell(api, flags);
+        assert!(output.status.success(), "{flags:?}: {}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(shown(&["GET", &format!("/v1/transactions/{}", rejected["id"].as_str().unwrap())]), rejected);
+    assert_eq!(shown(&["--admin", "GET", "/v1/cosigners"])["data"].as_array().unwrap().len(), 3);
+    let refused = kept.in_shell(api, &["POST", "/v1/transactions", "{}"]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("HTTP 400"), "{}", text(&refused.stderr));
     assert!(ask.verify_refused(&rejected, "rejected").unwrap().contains("reject-me"));
 }
 
