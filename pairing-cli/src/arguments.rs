@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::commands::{
-    add_user, attestation, group, init, initiator, key, list_keys, list_users, operator_key, print_public_key,
+    add_user, adopt, attestation, group, init, initiator, key, list_keys, list_users, operator_key, print_public_key,
 };
 use crate::failure::EXIT_CODES;
 use crate::text_forms::parse_duration;
@@ -40,7 +40,7 @@ pub struct Settings {
     /// Operator key file, once for each operator who signs [default: operator.key in the configuration directory]
     #[arg(long, global = true, env = "COUNTERSIGN_OPERATOR_KEY", value_name = "FILE")]
     pub operator_key: Vec<PathBuf>,
-    /// File whose first line is the operator key's passphrase; one for all keys, or one for each
+    /// File that holds the operator key's passphrase on its only line; one for all keys, or one for each
     #[arg(long, global = true, env = "COUNTERSIGN_PASSPHRASE_FILE", value_name = "FILE")]
     pub passphrase_file: Vec<PathBuf>,
     /// Measurements that the enclave must have: JSON with pcr0, pcr1, pcr2 (and pcr8)
@@ -62,6 +62,8 @@ pub struct Settings {
 pub enum Command {
     /// Claim a fresh enclave: name its operators, and pin what it is
     Init(init::Args),
+    /// Pin a co-signer that was claimed before: where its pin file was lost, or for another operator
+    Adopt(adopt::Args),
     /// Make or show an operator key
     #[command(subcommand)]
     OperatorKey(operator_key::Command),
@@ -94,6 +96,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Adopt(_) => "adopt",
             Self::OperatorKey(operator_key::Command::New) => "operator-key new",
             Self::OperatorKey(operator_key::Command::Show(_)) => "operator-key show",
             Self::AddUser(_) => "add-user",

@@ -13,7 +13,7 @@ pub fn for_code(code: Code) -> &'static str {
             "this command and the co-signer may be of different versions: compare `cosigner --version` with `cosigner get-status`"
         }
         Code::Conflict => {
-            "something else exists under this id: look at `cosigner get-status`, then name another one or remove the old one"
+            "something else exists under this id, and it is not replaced: look at `cosigner list-users` and `cosigner get-status`; what you meant may be done already, otherwise name another one"
         }
         Code::NotFound => {
             "list what there is: `cosigner get-status`, `list-users`, `list-keys`, `group list`, `initiator list`"
@@ -82,7 +82,9 @@ pub fn for_code(code: Code) -> &'static str {
         Code::PartyIndex => "the workspace proposed a wrong set of parties: it is faulty or not to be trusted",
         Code::TokenInvalid => "get a new pairing token from the workspace and pass it unchanged",
         Code::TokenExpired => "pairing tokens live for an hour: get a new one from the workspace",
-        Code::TokenUsed => "pairing tokens work once: get a new one from the workspace",
+        Code::TokenUsed => {
+            "pairing tokens work once. If an earlier `add-user` was interrupted it may have succeeded: look at `cosigner list-users`; if the user is not there, get a new token from the workspace"
+        }
         Code::ClockSkew => "a clock is off: compare the workspace's time with `cosigner get-status`",
         Code::WorkspaceUntrusted => {
             "the workspace has other keys than you named: ask its owner for the fingerprint, over another way, and check --workspace-key"
@@ -100,7 +102,7 @@ pub fn for_code(code: Code) -> &'static str {
             "an owner of the workspace has to approve the pairing there; then run the command again"
         }
         Code::AttestationRefused => {
-            "the workspace does not accept this image's measurements: compare them with `cosigner attestation show`"
+            "the workspace does not accept what this enclave proves: its configuration needs these measurements under [trust], see `cosigner attestation show`, and for a development enclave [trust] development_root with exactly this root"
         }
         Code::Storage => "the co-signer cannot store its sealed state: look into the log of its host",
         Code::KeyService => {

@@ -69,13 +69,13 @@ pub fn new(file: Option<&Path>, key: &Path) -> Result<Passphrase, Failure> {
     Ok(passphrase)
 }
 
-/// The first line of `file`; one line end is not part of it.
+/// The only line of `file`; its end is not part of the passphrase. Of two lines nobody would know which one counts.
 fn from_file(file: &Path) -> Result<Passphrase, Failure> {
     let text = input_files::read_text(file)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() || line.contains('\n') || line.len() > MAX_BYTES {
-        return Err(Failure::local(file, format!("expected one line with a passphrase of 1 to {MAX_BYTES} bytes")));
+        return Err(Failure::local(file, format!("expected the passphrase alone, on one line of 1 to {MAX_BYTES} bytes")));
     }
     Ok(Passphrase(Zeroizing::new(line.to_owned())))
 }

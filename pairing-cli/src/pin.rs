@@ -186,8 +186,9 @@ impl PinDirectory {
         durable::write(&path, &json, Existing::Replace)
     }
 
-    /// Every pin, by name.
-    pub fn all(&self) -> Result<Vec<(String, Pin)>, Failure> {
+    /// Every pin that can be read, by name; `unreadable` is told of each other one. One bad file must not keep an operator
+    /// from the other co-signers.
+    pub fn all(&self, mut unreadable: impl FnMut(&Failure)) -> Result<Vec<(String, Pin)>, Failure> {
         let entries = match fs::read_dir(&self.0) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -202,8 +203,10 @@ impl PinDirectory {
         }
         let mut pins = Vec::new();
         for name in names {
-            if let Some(pin) = self.load(&name)? {
-                pins.push((name, pin));
+            match self.load(&name) {
+                Ok(Some(pin)) => pins.push((name, pin)),
+                Ok(None) => {}
+                Err(failure) => unreadable(&failure),
             }
         }
         Ok(pins)
@@ -249,7 +252,11 @@ mod tests {
         written.add_pairing(pairing(4)).unwrap();
         pins.store("a", &written).unwrap();
         assert_eq!(pins.load("a").unwrap(), Some(written.clone()));
-        assert_eq!(pins.all().unwrap(), [("a".to_owned(), written)]);
+        let mut bad = Vec::new();
+        fs::write(pins.path("b"), "{").unwrap();
+        fs::create_dir(pins.path("c")).unwrap();
+        assert_eq!(pins.all(|failure| bad.push(failure.clone())).unwrap(), [("a".to_owned(), written)]);
+        assert!(matches!(bad.as_slice(), [Failure::Local { .. }, Failure::Local { .. }]), "{bad:?}");
         let text = fs::read_to_string(pins.path("a")).unwrap().replacen('{', "{\"new\": 1,", 1);
         fs::write(pins.path("a"), text).unwrap();
         assert!(matches!(pins.load("a"), Err(Failure::Local { .. })));

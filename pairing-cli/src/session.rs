@@ -243,8 +243,8 @@ impl<'a> Trusted<'a> {
         let Some(pin) = app.claimed_pin()? else {
             return Err(Failure::untrusted(
                 format!("no co-signer is pinned here under the name {:?}", app.settings.cosigner),
-                "claim it with `cosigner init`, name another with --cosigner, or get the pin file of the operator who \
-                 claimed it",
+                "claim it with `cosigner init`, name another with --cosigner, get the pin file of the operator who claimed \
+                 it, or pin it anew with `cosigner adopt`",
             ));
         };
         let session = Session::open(app, Some(pin.clone()), Require::Measurements).await?;
@@ -321,6 +321,11 @@ pub fn choose_pairing(status: &Status, wanted: Option<PairingId>) -> Result<&Pai
             Failure::not_found(format!("there is no pairing {id}"), format!("these are there: {}", list()))
         }),
     }
+}
+
+/// That the pairing which a list is limited to exists: an empty list would say something else.
+pub fn check_pairing(status: &Status, wanted: Option<PairingId>) -> Result<(), Failure> {
+    if wanted.is_some() { choose_pairing(status, wanted).map(drop) } else { Ok(()) }
 }
 
 /// What is pinned about a pairing.

@@ -1,7 +1,7 @@
 //! Key certificates: the customer's co-signer's word that an address belongs to its key.
 
-use crate::ids::{GroupId, KeyId, PartyId, WorkspaceId};
-use crate::key::{Algorithm, DerivationPath, PublicKey};
+use crate::ids::{ApiUserId, GroupId, KeyId, PartyId, WorkspaceId};
+use crate::key::{Algorithm, DerivationPath, Operation, PublicKey};
 use crate::limits::MAX_PARTIES;
 use crate::{List, Text, message};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -19,6 +19,11 @@ pub struct KeyCertificate {
     pub key: KeyId,
     /// Its algorithm.
     pub algorithm: Algorithm,
+    /// The API user whose settings at this co-signer (handler, RAW) rule over the key. The workspace chose it when the key
+    /// was made, so whoever funds the address compares it.
+    pub signer: ApiUserId,
+    /// What the key may sign; sorted, each once. `RAW` among them: any hash.
+    pub operations: List<Operation, 8>,
     /// The derivation path.
     pub path: DerivationPath,
     /// The derived public key, compressed.
@@ -35,4 +40,4 @@ pub struct KeyCertificate {
     pub epoch: u32,
 }
 
-message!(KeyCertificate, "countersign/key-certificate", 1, 4096);
+message!(KeyCertificate, "countersign/key-certificate", 2, 4096);

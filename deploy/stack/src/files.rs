@@ -6,8 +6,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Longest path of a Unix socket, with room for a suffix (`sun_path` holds 108 bytes).
-pub const MAX_SOCKET_PATH_BYTES: usize = 100;
+/// Longest path of a Unix socket that `cosigner-host` takes: it makes the socket under a longer, temporary name.
+pub const MAX_SOCKET_PATH_BYTES: usize = 95;
 
 /// Makes a folder with mode 700, and those above it.
 pub fn create_folder(path: &Path) -> Result<(), StackError> {

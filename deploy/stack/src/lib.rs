@@ -15,6 +15,7 @@ pub mod member;
 pub mod process;
 pub mod processes;
 pub mod programs;
+pub mod sockets;
 pub mod stack;
 pub mod system;
 pub mod wait;

@@ -2,12 +2,13 @@
 
 use crate::certificates::Authority;
 use crate::error::StackError;
-use crate::files::{MAX_SOCKET_PATH_BYTES, create_folder, write_private};
+use crate::files::{create_folder, write_private};
 use crate::handler::Handler;
 use crate::keys::Algorithm;
 use crate::member::{Member, Role, Surroundings};
 use crate::processes::{Processes, Running};
 use crate::programs;
+use crate::sockets;
 use crate::workspace::{ApiUser, Workspace};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -77,7 +78,7 @@ impl Stack {
     pub async fn start(folder: &Path, options: &Options) -> Result<Self, StackError> {
         create_folder(folder)?;
         let folder = folder.canonicalize().map_err(StackError::file(folder))?;
-        let (sockets, guard) = sockets_folder(&folder)?;
+        let (sockets, guard) = sockets::create(&folder)?;
         let authority = Authority::create(&folder)?;
         let passphrase_file = folder.join("passphrase");
         write_private(&passphrase_file, uuid::Uuid::new_v4().to_string().as_bytes())?;
@@ -286,20 +287,6 @@ impl Stack {
 
 /// Where everything of a local stack is.
 const LOOPBACK: &str = "127.0.0.0/8";
-
-/// A folder for Unix sockets: inside `folder`, or a temporary one where the path would be too long.
-fn sockets_folder(folder: &Path) -> Result<(PathBuf, Option<tempfile::TempDir>), StackError> {
-    // The longest name: `cloud-99-enclave`.
-    const LONGEST_NAME_BYTES: usize = 20;
-    let inside = folder.join("run");
-    if inside.as_os_str().len().saturating_add(LONGEST_NAME_BYTES) <= MAX_SOCKET_PATH_BYTES {
-        create_folder(&inside)?;
-        return Ok((inside, None));
-    }
-    let made = tempfile::Builder::new().prefix("countersign-").tempdir();
-    let made = made.map_err(StackError::io("making a folder for Unix sockets"))?;
-    Ok((made.path().to_owned(), Some(made)))
-}
 
 /// Makes the development root in a folder; the path of its certificate.
 async fn make_root(folder: &Path) -> Result<PathBuf, StackError> {

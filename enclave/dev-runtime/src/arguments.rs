@@ -44,7 +44,7 @@ pub enum Command {
         /// The folder.
         dir: PathBuf,
     },
-    /// Prints the id of a wrapping key, as `cosigner init --sealing-key` wants it; makes the key when it is not there.
+    /// Prints the id of an enclave's wrapping key, as `cosigner init --sealing-key` wants it. The enclave makes the key.
     KeyId {
         /// The key's file.
         #[arg(long, value_name = "FILE")]

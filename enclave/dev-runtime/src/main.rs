@@ -44,7 +44,9 @@ fn make_root(dir: &Path) -> Result<ExitCode> {
 }
 
 fn key_id(key_file: &Path) -> Result<ExitCode> {
-    let keys = FileKeyProvider::load_or_create(key_file).context("no wrapping key")?;
+    // Made here it would be another key than the enclave's, and its id would be claimed.
+    let keys = FileKeyProvider::load(key_file)
+        .context("no wrapping key: start the enclave first, it makes one; this must be the file of its --key-file")?;
     print(keys.key_id())
 }
 

@@ -5,6 +5,7 @@
 use cosigner_enclave::frames::{read_message, write_message};
 use countersign_wire::Text;
 use countersign_wire::host_link::{FromEnclave, FromHost, Opening};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -71,6 +72,8 @@ async fn it_loads_its_state_from_the_host_serves_and_ends_when_told_to() {
     let (mut stream, _) = tokio::time::timeout(PATIENCE, listener.accept()).await.expect("nobody comes").unwrap();
     assert!(matches!(read_message(&mut stream).await.unwrap(), Opening::Control { .. }));
     write_message(&mut stream, &FromHost::Welcome { version: Text::cut("1") }).await.unwrap();
+    // It made its key before it connected: now its id can be asked for.
+    assert!(line(&call(folder.path(), &["key-id", "--key-file", "key"])).starts_with("file:"));
     while next(&mut stream).await != FromEnclave::LoadBlobs {}
     write_message(&mut stream, &FromHost::BlobsEnd { count: 0 }).await.unwrap();
     // It lives: it reports regularly.
@@ -82,12 +85,22 @@ async fn it_loads_its_state_from_the_host_serves_and_ends_when_told_to() {
 }
 
 #[test]
-fn the_id_of_a_key_stays_and_differs_from_that_of_another() {
+fn the_id_of_a_key_stays_differs_from_that_of_another_and_no_key_is_made_to_print_one() {
     let folder = tempfile::tempdir().unwrap();
+    for (name, digits) in [("key", "01"), ("other", "02")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, digits.repeat(32)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let id = line(&call(folder.path(), &["key-id", "--key-file", "key"]));
     assert!(id.starts_with("file:"), "{id}");
     assert_eq!(line(&call(folder.path(), &["key-id", "--key-file", "key"])), id);
     assert_ne!(line(&call(folder.path(), &["key-id", "--key-file", "other"])), id);
+
+    let elsewhere = call(folder.path(), &["key-id", "--key-file", "missing"]);
+    let said = String::from_utf8_lossy(&elsewhere.stderr);
+    assert!(elsewhere.status.code() == Some(1) && elsewhere.stdout.is_empty() && said.contains("missing"), "{said}");
+    assert!(said.contains("start the enclave first") && !folder.path().join("missing").exists(), "{said}");
 }
 
 #[test]

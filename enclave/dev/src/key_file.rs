@@ -28,6 +28,11 @@ impl FileKeyProvider {
             let text = Zeroizing::new(format!("{}\n", Zeroizing::new(hex::encode(random_key()?.as_slice())).as_str()));
             private_file::create(path, text.as_bytes())?;
         }
+        Self::load(path)
+    }
+
+    /// Loads the wrapping key from `path`; a file that is not there is an error.
+    pub fn load(path: &Path) -> Result<Self, DevError> {
         let text = private_file::read(path)?;
         let mut key = Zeroizing::new([0u8; 32]);
         hex::decode_to_slice(text.trim_ascii(), key.as_mut_slice())

@@ -107,7 +107,8 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
     text.push_str(&format!("  role       {}\n", crate::text_forms::role_name(args.role.into())));
     text.push_str(&format!("  approval   {}\n", red(args.auto_approve, "AUTO-APPROVE", &printable(&approval))));
     text.push_str(&format!("  intent     {}\n", red(args.no_intent, "NOT REQUIRED", "required")));
-    text.push_str(&format!("  RAW        {}\n", red(args.allow_raw, "ALLOWED", "refused")));
+    let otherwise = if args.role == PinnedRole::Cloud { "not applicable" } else { "refused" };
+    text.push_str(&format!("  RAW        {}\n", red(args.allow_raw, "ALLOWED", otherwise)));
     if args.callback_url.is_some() {
         text.push_str(&format!("give the callback handler this public key of the co-signer:\n{public_key}"));
     }
@@ -133,6 +134,12 @@ fn check_role(args: &Args) -> Result<(), Failure> {
         return Err(Failure::usage(
             "a cloud co-signer has neither handler nor auto-approve",
             "leave --callback-… and --auto-approve away: it takes part under the customer's Authorisation alone",
+        ));
+    }
+    if args.role == PinnedRole::Cloud && args.allow_raw {
+        return Err(Failure::usage(
+            "a cloud co-signer does not decide about RAW",
+            "leave --allow-raw away: the operators of the customer's co-signer decide about it, there",
         ));
     }
     if args.callback_url.as_deref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {

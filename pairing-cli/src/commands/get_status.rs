@@ -41,7 +41,7 @@ pub async fn run(app: &App) -> Result<Report, Failure> {
         "signatures": status.signatures,
         "sessions": status.sessions,
         "pairings": status.pairings.iter().map(|p| views::pairing(p, &known)).collect::<Vec<_>>(),
-        "users": users.iter().map(|u| views::user(u, list_users::requires_intent(&status, u))).collect::<Vec<_>>(),
+        "users": users.iter().map(|u| views::user(u, &status)).collect::<Vec<_>>(),
     });
     let failure = session.refuse_differences().err();
     Ok(Report { text: text(app, &session, &status, &users), json: result, failure })

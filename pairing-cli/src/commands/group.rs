@@ -5,7 +5,7 @@ use crate::admin_channel::unexpected;
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::prompt;
-use crate::session::{Session, Trusted, choose_pairing};
+use crate::session::{Session, Trusted, check_pairing, choose_pairing};
 use crate::table::{Table, plain};
 use crate::text_forms::role_name;
 use countersign_wire::Message;
@@ -61,6 +61,7 @@ fn hash(text: &str) -> Result<[u8; 32], String> {
 pub async fn list(app: &App, args: &ListArgs) -> Result<Report, Failure> {
     let mut session = Session::open_to_read(app).await?;
     let status = session.status().await?;
+    check_pairing(&status, args.pairing)?;
     let known = views::known_parties(app)?;
     let pairings = status.pairings.iter().filter(|p| args.pairing.is_none_or(|wanted| wanted == p.pairing));
     let mut texts = Vec::new();

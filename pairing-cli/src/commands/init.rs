@@ -42,7 +42,7 @@ pub struct Args {
     new_key: bool,
 }
 
-fn named_operator(text: &str) -> Result<(String, OperatorId), String> {
+pub(super) fn named_operator(text: &str) -> Result<(String, OperatorId), String> {
     let (name, key) = text.split_once('=').ok_or("expected NAME=HEX")?;
     Ok((name.to_owned(), key.parse().map_err(|e| format!("{e}"))?))
 }
@@ -55,7 +55,7 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
     let name = prompt::text(args.operator_name, "--operator-name", "your name")?;
     let sealing_key = prompt::text(args.sealing_key, "--sealing-key", "the sealing key's id")?;
     let keys = own_keys(app, args.new_key)?;
-    let operators = operators(&name, &args.operator, &keys)?;
+    let operators = operators(&name, &args.operator, keys.first().map(OperatorKey::id))?;
     check_signers(&operators, &keys)?;
     check_counts(&operators, args.required)?;
 
@@ -111,13 +111,13 @@ fn own_keys(app: &App, new_key: bool) -> Result<Vec<OperatorKey>, Failure> {
 }
 
 /// All operators by key: whoever runs this, and those whom `--operator` names.
-fn operators(
+pub(super) fn operators(
     name: &str,
     others: &[(String, OperatorId)],
-    keys: &[OperatorKey],
+    own: Option<OperatorId>,
 ) -> Result<BTreeMap<OperatorId, String>, Failure> {
     let mut operators = BTreeMap::new();
-    let own = keys.first().map(|key| (name.to_owned(), key.id()));
+    let own = own.map(|key| (name.to_owned(), key));
     for (name, id) in own.into_iter().chain(others.iter().cloned()) {
         if name.trim().is_empty() || name != printable(&name) || name.len() > MAX_NAME_BYTES {
             return Err(Failure::usage(
@@ -152,7 +152,7 @@ fn check_signers(operators: &BTreeMap<OperatorId, String>, keys: &[OperatorKey])
     }
 }
 
-fn check_counts(operators: &BTreeMap<OperatorId, String>, required: u16) -> Result<(), Failure> {
+pub(super) fn check_counts(operators: &BTreeMap<OperatorId, String>, required: u16) -> Result<(), Failure> {
     if operators.len() > MAX_OPERATORS {
         return Err(Failure::usage(
             format!("at most {MAX_OPERATORS} operators, got {}", operators.len()),
@@ -201,8 +201,8 @@ fn claimed_by_somebody(description: &Description, expected: &Expectation) -> Fai
                 differences.join("; ")
             },
         ),
-        "if that was not you, somebody was faster: do not use it, start a fresh enclave. If it was another operator of \
-         yours, get the pin file from there",
+        "if that was not you, somebody was faster: do not use it, start a fresh enclave. If it was you or another operator \
+         of yours, get the pin file from there, or pin it anew with `cosigner adopt`",
     )
 }
 
@@ -220,7 +220,7 @@ fn already_claimed(app: &App, session: &Session<'_>, confirmed: &Pin, asked: &Pi
     Ok(report(app, confirmed, "claimed already, exactly like this", true))
 }
 
-fn report(app: &App, pin: &Pin, what: &str, already: bool) -> Report {
+pub(super) fn report(app: &App, pin: &Pin, what: &str, already: bool) -> Report {
     let mut text = format!("{what}: co-signer {:?}, instance {}\n", app.settings.cosigner, pin.instance);
     text.push_str(&format!("  {} of {} operators must sign:\n", pin.required, pin.operators.len()));
     for operator in &pin.operators {
@@ -261,11 +261,12 @@ mod tests {
     #[test]
     fn names_and_keys_are_unique_and_m_is_possible() {
         let a = |name: &str, key: u8| (name.to_owned(), OperatorId([key; 32]));
-        assert_eq!(operators("x", &[a("bob", 1), a("eve", 2)], &[]).unwrap().len(), 2);
-        assert!(operators("x", &[a("bob", 1), a("bob", 2)], &[]).is_err());
-        assert!(operators("x", &[a("bob", 1), a("eve", 1)], &[]).is_err());
-        assert!(operators("x", &[a("b\u{202e}b", 1)], &[]).is_err());
-        let two = operators("x", &[a("bob", 1), a("eve", 2)], &[]).unwrap();
+        assert_eq!(operators("x", &[a("bob", 1), a("eve", 2)], None).unwrap().len(), 2);
+        assert_eq!(operators("x", &[a("bob", 1)], Some(OperatorId([3; 32]))).unwrap().len(), 2);
+        assert!(operators("x", &[a("bob", 1), a("bob", 2)], None).is_err());
+        assert!(operators("x", &[a("bob", 1), a("eve", 1)], None).is_err());
+        assert!(operators("x", &[a("b\u{202e}b", 1)], None).is_err());
+        let two = operators("x", &[a("bob", 1), a("eve", 2)], None).unwrap();
         assert!(check_counts(&two, 2).is_ok() && check_counts(&two, 0).is_err() && check_counts(&two, 3).is_err());
     }
 }

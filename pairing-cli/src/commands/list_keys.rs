@@ -3,7 +3,7 @@
 use super::{App, views};
 use crate::console::{Report, Tone};
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::session::{Session, check_pairing};
 use crate::table::{Table, field, plain};
 use crate::text_forms::short;
 use countersign_wire::ids::PairingId;
@@ -22,6 +22,8 @@ pub struct Args {
 /// Lists.
 pub async fn run(app: &App, args: &Args) -> Result<Report, Failure> {
     let mut session = Session::open_to_read(app).await?;
+    let status = session.status().await?;
+    check_pairing(&status, args.pairing)?;
     let keys = session.keys().await?;
     let keys: Vec<&KeyEntry> = keys.iter().filter(|k| args.pairing.is_none_or(|p| p == k.pairing)).collect();
     let mut table = Table::new(&["key", "status", "operations", "signer", "public key", "detail"]);

@@ -3,10 +3,11 @@
 use super::{App, views};
 use crate::console::{Report, Tone};
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::session::{Session, check_pairing};
 use crate::table::{Field, Table, field, plain};
 use crate::text_forms::short;
 use crate::timestamps::utc;
+use countersign_wire::group::Role;
 use countersign_wire::ids::PairingId;
 use countersign_wire::status::{ApprovalKind, Status, UserStatus};
 use serde_json::json;
@@ -23,9 +24,10 @@ pub struct Args {
 pub async fn run(app: &App, args: &Args) -> Result<Report, Failure> {
     let mut session = Session::open_to_read(app).await?;
     let status = session.status().await?;
+    check_pairing(&status, args.pairing)?;
     let users = session.users().await?;
     let users: Vec<&UserStatus> = users.iter().filter(|u| args.pairing.is_none_or(|p| p == u.pairing)).collect();
-    let items: Vec<_> = users.iter().map(|u| views::user(u, requires_intent(&status, u))).collect();
+    let items: Vec<_> = users.iter().map(|u| views::user(u, &status)).collect();
     Ok(Report::new(
         table(&users, &status).render(app.console.colour, "no API users yet: `cosigner add-user`"),
         json!({ "users": items }),
@@ -35,6 +37,30 @@ pub async fn run(app: &App, args: &Args) -> Result<Report, Failure> {
 /// Whether intent is required for a user; `None` where the status does not know its pairing.
 pub fn requires_intent(status: &Status, user: &UserStatus) -> Option<bool> {
     status.pairings.iter().find(|p| p.pairing == user.pairing).map(|p| p.require_intent)
+}
+
+/// Whether RAW is signed for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Raw {
+    /// An operator allowed it.
+    Allowed,
+    /// No operator did.
+    Refused,
+    /// A cloud co-signer does not decide it: the operators of the customer's co-signer do.
+    NotApplicable,
+}
+
+/// Whether RAW is signed for a user.
+pub fn raw(status: &Status, user: &UserStatus) -> Raw {
+    match (is_cloud(status, user), user.allow_raw) {
+        (true, _) => Raw::NotApplicable,
+        (false, true) => Raw::Allowed,
+        (false, false) => Raw::Refused,
+    }
+}
+
+fn is_cloud(status: &Status, user: &UserStatus) -> bool {
+    status.pairings.iter().any(|p| p.pairing == user.pairing && p.role == Role::Cloud)
 }
 
 /// What weakens a co-signer is red.
@@ -59,7 +85,11 @@ pub fn table(users: &[&UserStatus], status: &Status) -> Table {
                 Some(true) => plain("required"),
                 _ => field("NOT REQUIRED", Tone::Red),
             },
-            if user.allow_raw { field("ALLOWED", Tone::Red) } else { plain("refused") },
+            match raw(status, user) {
+                Raw::NotApplicable => plain("not applicable"),
+                Raw::Allowed => field("ALLOWED", Tone::Red),
+                Raw::Refused => plain("refused"),
+            },
             plain(user.approved),
             plain(user.rejected),
             plain(user.failed),
@@ -70,12 +100,10 @@ pub fn table(users: &[&UserStatus], status: &Status) -> Table {
 }
 
 fn approval(user: &UserStatus, status: &Status) -> Field {
-    use countersign_wire::group::Role;
-    let cloud = status.pairings.iter().any(|p| p.pairing == user.pairing && p.role == Role::Cloud);
     match user.approval {
         ApprovalKind::Auto => field("AUTO-APPROVE", Tone::Red),
         ApprovalKind::Handler => plain(&*user.handler_url),
-        ApprovalKind::None if cloud => plain("customer's Authorisation"),
+        ApprovalKind::None if is_cloud(status, user) => plain("customer's Authorisation"),
         ApprovalKind::None => field("none: all refused", Tone::Yellow),
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, one a file, and what all of them have.
 
 pub mod add_user;
+pub mod adopt;
 pub mod attestation;
 pub mod get_status;
 pub mod group;
@@ -66,6 +67,7 @@ impl App {
     async fn run(&self, command: Command) -> Result<Report, Failure> {
         match command {
             Command::Init(args) => init::run(self, args).await,
+            Command::Adopt(args) => adopt::run(self, args).await,
             Command::OperatorKey(operator_key::Command::New) => operator_key::new(self),
             Command::OperatorKey(operator_key::Command::Show(args)) => operator_key::show(self, &args),
             Command::AddUser(args) => add_user::run(self, *args).await,
@@ -110,6 +112,11 @@ impl App {
     /// Where pins are.
     pub fn pins(&self) -> Result<PinDirectory, Failure> {
         Ok(PinDirectory::in_config(&self.config_dir()?))
+    }
+
+    /// Every pin of this workstation, by name. A file that is none is left out, with a warning.
+    pub fn all_pins(&self) -> Result<Vec<(String, Pin)>, Failure> {
+        self.pins()?.all(|failure| self.console.warn("pin_unreadable", format!("left out: {failure}")))
     }
 
     /// The pin of the co-signer, where its claim was confirmed.

@@ -1,13 +1,14 @@
 //! The JSON forms of what a co-signer says. Scripts rely on these members: add, never rename.
 
 use crate::commands::App;
+use crate::commands::list_users::{self, Raw};
 use crate::failure::Failure;
 use crate::measurements::Measurements;
 use crate::text_forms::role_name;
 use countersign_wire::Message;
 use countersign_wire::ceremony::GroupState;
 use countersign_wire::ids::PartyId;
-use countersign_wire::status::{ApprovalKind, Description, GroupStatus, KeyEntry, PairingStatus, UserStatus};
+use countersign_wire::status::{ApprovalKind, Description, GroupStatus, KeyEntry, PairingStatus, Status, UserStatus};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub type KnownParties = BTreeMap<PartyId, String>;
 
 /// Every party that is pinned here, by its co-signer's name.
 pub fn known_parties(app: &App) -> Result<KnownParties, Failure> {
-    let pins = app.pins()?.all()?;
+    let pins = app.all_pins()?;
     let all = pins.iter().flat_map(|(name, pin)| pin.pairings.iter().map(move |p| (p.party, name.clone())));
     Ok(all.collect())
 }
@@ -98,8 +99,13 @@ pub fn pairing(status: &PairingStatus, known: &KnownParties) -> Value {
     })
 }
 
-/// An API user; `require_intent` is its pairing's.
-pub fn user(status: &UserStatus, require_intent: Option<bool>) -> Value {
+/// An API user.
+pub fn user(status: &UserStatus, whole: &Status) -> Value {
+    let raw = match list_users::raw(whole, status) {
+        Raw::Allowed => "allowed",
+        Raw::Refused => "refused",
+        Raw::NotApplicable => "not_applicable",
+    };
     let last = status
         .last_callback
         .map(|(code, at_ms)| json!({ "result": code.map_or("approved", |c| c.as_str()), "at_ms": at_ms }));
@@ -110,7 +116,8 @@ pub fn user(status: &UserStatus, require_intent: Option<bool>) -> Value {
         "approval": approval(status.approval),
         "handler_url": if status.handler_url.is_empty() { None } else { Some(&*status.handler_url) },
         "allow_raw": status.allow_raw,
-        "require_intent": require_intent,
+        "raw": raw,
+        "require_intent": list_users::requires_intent(whole, status),
         "last_callback": last,
         "approved": status.approved,
         "rejected": status.rejected,

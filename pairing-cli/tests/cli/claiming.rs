@@ -180,3 +180,62 @@ fn two_co_signers_are_pinned_under_two_names() {
     station.json(&one, &["get-status", "--cosigner", "one"]).result();
     station.run(&one, &["get-status", "--cosigner", "two"]).fails(5, "instance: expected");
 }
+
+/// What `cosigner adopt` is told of an enclave that alice claimed.
+fn adopt<'a>(instance: &'a str, extra: &[&'a str]) -> Vec<&'a str> {
+    let flags = ["adopt", "--instance", instance, "--operator-name", "alice", "--sealing-key", SEALING_KEY];
+    [&flags[..], extra].concat()
+}
+
+#[test]
+fn a_co_signer_whose_pin_was_lost_is_adopted_with_its_pairings_and_commanded_again() {
+    let station = Workstation::new();
+    let enclave = station.paired();
+    let pin = station.pin("default").unwrap();
+    let instance = pin["instance"].as_str().unwrap().to_owned();
+    std::fs::remove_file(station.file("config/cosigners/default.json")).unwrap();
+    let key = station.public_key("client.pem");
+    let command = ["initiator", "add", "--user", "client", "--key", &key];
+    station.run(&enclave, &command).fails(5, "no co-signer is pinned").fails(5, "cosigner adopt");
+
+    let adopted = station.json(&enclave, &adopt(&instance, &[])).result();
+    assert_eq!((&adopted["already_claimed"], &adopted["instance"]), (&json!(false), &pin["instance"]));
+    assert_eq!(station.pin("default").unwrap(), pin);
+    station.json(&enclave, &command).result();
+    assert_eq!(station.json(&enclave, &adopt(&instance, &[])).result()["already_claimed"], true);
+    let other = "ab".repeat(32);
+    station.run(&enclave, &adopt(&other, &[])).fails(2, "is pinned already");
+}
+
+#[test]
+fn t51_only_exactly_what_the_flags_say_is_adopted() {
+    let station = Workstation::new();
+    let enclave = station.claimed();
+    let instance = station.pin("default").unwrap()["instance"].as_str().unwrap().to_owned();
+    std::fs::remove_file(station.file("config/cosigners/default.json")).unwrap();
+    let eve = (OperatorId([0xee; 32]), Text::new("eve").unwrap());
+    let other = "ab".repeat(32);
+    let eves = format!("eve={}", "ee".repeat(32));
+    let wrong_measurements = station.write(
+        "measurements.json",
+        json!({ "pcr0": "20".repeat(48), "pcr1": "11".repeat(48), "pcr2": "12".repeat(48) }).to_string(),
+    );
+
+    station.run(&enclave, &adopt(&other, &[])).fails(5, "instance: expected");
+    station.run(&enclave, &adopt(&instance, &["--operator", &eves])).fails(5, "missing operator");
+    station.run(&enclave, &adopt(&instance, &["--operator", &eves, "--required", "2"])).fails(5, "operators required");
+    station.run(&enclave, &adopt(&instance, &["--required", "2"])).fails(2, "expected 1 to 1");
+    let renamed = ["adopt", "--instance", &instance, "--operator-name", "bob", "--sealing-key", SEALING_KEY];
+    station.run(&enclave, &renamed).fails(5, "operator name");
+    let resealed = ["adopt", "--instance", &instance, "--operator-name", "alice", "--sealing-key", "file:x"];
+    station.run(&enclave, &resealed).fails(5, "sealing key");
+    station.run(&enclave, &adopt(&instance, &["--measurements", &wrong_measurements])).fails(5, "attestation refused");
+    enclave.state().operators.push(eve);
+    station.run(&enclave, &adopt(&instance, &[])).fails(5, "extra operator").fails(5, "eve");
+    enclave.state().operators.pop();
+    // A fresh enclave, and a workstation without the operator's key.
+    station.run(&SimulatedEnclave::start(), &adopt(&instance, &[])).fails(5, "missing operator");
+    Workstation::new().run(&enclave, &adopt(&instance, &[])).fails(7, "operator.key");
+    assert_eq!(station.pin("default"), None);
+    station.json(&enclave, &adopt(&instance, &[])).result();
+}

@@ -139,6 +139,7 @@ fn flags_that_contradict_each_other_or_are_wrong_send_nothing() {
         (&["--callback-timeout", "0s"], "1s to 2m"),
         (&["--workspace-network", "10.0.0.1/8"], "bits set"),
         (&["--role", "cloud", "--auto-approve"], "neither handler nor auto-approve"),
+        (&["--role", "cloud", "--allow-raw"], "does not decide about RAW"),
         (&["--initiator", &with_private], "private key"),
         (&["--token", "a.b.c"], "cannot be used with"),
     ];

@@ -1,7 +1,9 @@
 //! Commands that only look, and what scripts rely on.
 
-use crate::simulated_enclave::SimulatedEnclave;
+use crate::simulated_enclave::{PAIRING, SimulatedEnclave};
 use crate::workstation::Workstation;
+use countersign_wire::group::Role;
+use countersign_wire::ids::PairingId;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -64,6 +66,7 @@ fn json_objects_keep_their_members() {
         "approval",
         "handler_url",
         "allow_raw",
+        "raw",
         "require_intent",
         "last_callback",
         "approved",
@@ -162,4 +165,36 @@ fn help_names_the_exit_codes() {
         assert!(help.stdout.contains(line), "{line}");
     }
     assert_eq!(station.offline(&["--version"]).code, 0);
+}
+
+#[test]
+fn a_list_of_a_pairing_that_is_not_there_is_not_an_empty_one() {
+    let station = Workstation::new();
+    let enclave = station.paired();
+    let (other, own) = (PairingId([0xab; 16]).to_string(), PAIRING.to_string());
+    for list in [&["list-users"][..], &["list-keys"], &["group", "list"]] {
+        station.json(&enclave, &[list, &["--pairing", &own]].concat()).result();
+        station.json(&enclave, &[list, &["--pairing", &other]].concat()).fails(6, "there is no pairing");
+    }
+    let unpaired = Workstation::new();
+    let enclave = unpaired.claimed();
+    unpaired.run(&enclave, &["list-users", "--pairing", &other]).fails(6, "is not paired");
+}
+
+#[test]
+fn raw_is_not_applicable_at_a_cloud_co_signer() {
+    let station = Workstation::new();
+    let enclave = station.paired();
+    let raw = || station.json(&enclave, &["list-users"]).result()["users"][0]["raw"].clone();
+    assert_eq!(raw(), "refused");
+    enclave.state().users[0].allow_raw = true;
+    assert_eq!(raw(), "allowed");
+    assert!(station.run(&enclave, &["list-users"]).stdout.contains("ALLOWED"));
+    let clouds = Workstation::new();
+    enclave.state().pairings[0].role = Role::Cloud;
+    for command in ["list-users", "get-status"] {
+        let shown = clouds.run(&enclave, &[command]).stdout;
+        assert!(shown.contains("not applicable") && !shown.contains("ALLOWED"), "{shown}");
+        assert_eq!(clouds.json(&enclave, &[command]).result()["users"][0]["raw"], "not_applicable");
+    }
 }

@@ -82,7 +82,7 @@ fn t59_a_share_survives_a_crash_after_its_acknowledgement_whatever_the_workspace
     }
 }
 
-fn certify(world: &mut World, i: usize, key: KeyId, vault_account: u32) -> Result<Signed<KeyCertificate>, Code> {
+pub fn certify(world: &mut World, i: usize, key: KeyId, vault_account: u32) -> Result<Signed<KeyCertificate>, Code> {
     let asset = Text::new("ETH").unwrap();
     let said = world.exchange_with(i, WorkspaceMessage::Certify { key, vault_account, asset });
     match said.first() {

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod authorisations;
+mod certificates;
 mod initiators;
 mod keys;
 mod one_signature;

@@ -54,6 +54,8 @@ impl PairingState {
             asset: asset.clone(),
             key: id,
             algorithm: key.purpose.algorithm,
+            signer: key.purpose.signer.clone(),
+            operations: key.purpose.operations.clone(),
             path,
             public_key,
             address: Text::cut(intent::ethereum_address(&uncompressed)),

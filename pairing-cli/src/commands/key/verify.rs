@@ -1,19 +1,21 @@
-//! `cosigner key verify`: whether an address really belongs to a key of the customer's co-signer (threat T58). Offline:
-//! the identity that must have signed was pinned when the co-signer was paired.
+//! `cosigner key verify`: whether an address really belongs to a key of the customer's co-signer, and whose approval rules
+//! over that key (threat T58). Offline: the identity that must have signed was pinned when the co-signer was paired.
 
+use crate::attested::AnchorKind;
 use crate::commands::App;
-use crate::console::Report;
+use crate::console::{Report, Tone, paint};
 use crate::failure::Failure;
-use crate::pin::PinnedRole;
+use crate::pin::{PinnedPairing, PinnedRole};
 use crate::text_forms::printable;
 use crate::{ethereum, input_files};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use countersign_wire::Signed;
 use countersign_wire::certificate::KeyCertificate;
-use countersign_wire::ids::PartyId;
+use countersign_wire::ids::{ApiUserId, PartyId, WorkspaceFingerprint};
+use countersign_wire::key::Operation;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Flags of `key verify`.
@@ -23,8 +25,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
     /// Identity of the customer's co-signer, instead of the pinned ones
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", conflicts_with = "workspace_key")]
     party: Option<PartyId>,
+    /// Fingerprint of the workspace's keys: only a pairing that was pinned with it counts
+    #[arg(long, value_name = "FINGERPRINT")]
+    workspace_key: Option<WorkspaceFingerprint>,
+    /// The API user whose handler must be the one that approves for this key
+    #[arg(long, value_name = "USER")]
+    signer: Option<ApiUserId>,
     /// The address that it must be for
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
@@ -45,7 +53,14 @@ struct Answer {
 /// An identity that may have signed, and where it comes from.
 struct Signer {
     party: PartyId,
-    name: Option<String>,
+    pinned: Option<Pinned>,
+}
+
+/// What is pinned about a signer.
+struct Pinned {
+    name: String,
+    anchor: AnchorKind,
+    workspace_key: WorkspaceFingerprint,
 }
 
 /// Verifies.
@@ -54,10 +69,44 @@ pub fn run(app: &App, args: &Args) -> Result<Report, Failure> {
     let (certificate, signer) = open(app, args, &signed)?;
     check(&certificate, &signer.party)?;
     check_expectations(&certificate, args)?;
-    let from = signer.name.as_ref().map_or_else(|| "given by --party".to_owned(), |name| format!("pinned as {name}"));
-    let text = format!(
+    warn(app, args, &certificate, &signer);
+    Ok(Report::new(text(&certificate, &signer, app.console.colour), json(&certificate, &signer)))
+}
+
+fn warn(app: &App, args: &Args, certificate: &KeyCertificate, signer: &Signer) {
+    if let Some(pinned) = signer.pinned.as_ref().filter(|p| p.anchor == AnchorKind::Development) {
+        app.console.warn(
+            "development_cosigner",
+            format!(
+                "{} was claimed under a DEVELOPMENT ROOT: nothing proves that an enclave holds this key; never for real funds",
+                pinned.name
+            ),
+        );
+    }
+    if certificate.operations.contains(&Operation::Raw) {
+        app.console.warn("raw_key", "RAW: this key may sign any hash, and nobody sees what it does");
+    }
+    if args.signer.is_none() {
+        app.console.note(&format!(
+            "note: the workspace chose {} as the API user whose approval rules over this key; demand yours with --signer",
+            certificate.signer
+        ));
+    }
+}
+
+fn text(certificate: &KeyCertificate, signer: &Signer, colour: bool) -> String {
+    let from = match &signer.pinned {
+        None => "given by --party".to_owned(),
+        Some(pinned) => {
+            let tone = if pinned.anchor == AnchorKind::Development { Tone::Red } else { Tone::Plain };
+            format!("pinned as {}, {}", pinned.name, paint(tone, pinned.anchor.as_str(), colour))
+        }
+    };
+    let operations: Vec<String> = certificate.operations.iter().map(|o| shown(*o, colour)).collect();
+    format!(
         "good: {} is an address of this key\n\
          \x20 workspace    {}\n  vault, asset {} {}\n  public key   {}\n  key, path    {} {}\n  \
+         approval     by the settings of API user {}\n  may sign     {}\n  \
          group        {}, {} of {} sign, epoch {}\n  signed by    {} ({from})",
         printable(&certificate.address),
         certificate.workspace,
@@ -66,30 +115,48 @@ pub fn run(app: &App, args: &Args) -> Result<Report, Failure> {
         hex::encode(certificate.public_key),
         certificate.key,
         certificate.path,
+        certificate.signer,
+        operations.join(", "),
         certificate.group,
         certificate.threshold,
         certificate.parties.len(),
         certificate.epoch,
         signer.party,
-    );
-    Ok(Report::new(
-        text,
-        json!({
-            "address": &*certificate.address,
-            "public_key": hex::encode(certificate.public_key),
-            "workspace": certificate.workspace.to_string(),
-            "vault_account": certificate.vault_account,
-            "asset": &*certificate.asset,
-            "key": certificate.key.to_string(),
-            "algorithm": certificate.algorithm.as_str(),
-            "path": certificate.path.elements(),
-            "group": certificate.group.to_string(),
-            "parties": certificate.parties.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "threshold": certificate.threshold,
-            "epoch": certificate.epoch,
-            "signer": { "party": signer.party.to_string(), "cosigner": signer.name },
-        }),
-    ))
+    )
+}
+
+fn shown(operation: Operation, colour: bool) -> String {
+    match operation {
+        Operation::Raw => paint(Tone::Red, operation.as_str(), colour),
+        Operation::TypedMessage => operation.as_str().to_owned(),
+    }
+}
+
+fn json(certificate: &KeyCertificate, signer: &Signer) -> Value {
+    let pinned = signer.pinned.as_ref();
+    json!({
+        "address": &*certificate.address,
+        "public_key": hex::encode(certificate.public_key),
+        "workspace": certificate.workspace.to_string(),
+        "workspace_key": pinned.map(|p| p.workspace_key.to_string()),
+        "vault_account": certificate.vault_account,
+        "asset": &*certificate.asset,
+        "key": certificate.key.to_string(),
+        "algorithm": certificate.algorithm.as_str(),
+        "api_user": certificate.signer.as_str(),
+        "operations": certificate.operations.iter().map(|o| o.as_str()).collect::<Vec<_>>(),
+        "raw_allowed": certificate.operations.contains(&Operation::Raw),
+        "path": certificate.path.elements(),
+        "group": certificate.group.to_string(),
+        "parties": certificate.parties.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "threshold": certificate.threshold,
+        "epoch": certificate.epoch,
+        "signer": {
+            "party": signer.party.to_string(),
+            "cosigner": pinned.map(|p| &p.name),
+            "anchor": pinned.map(|p| p.anchor),
+        },
+    })
 }
 
 fn parse(args: &Args) -> Result<Signed<KeyCertificate>, Failure> {
@@ -114,19 +181,24 @@ fn open(app: &App, args: &Args, signed: &Signed<KeyCertificate>) -> Result<(KeyC
     let claimed = signed.peek_unverified().map_err(|e| Failure::untrusted(format!("no key certificate: {e}"), ""))?;
     let mut signers = Vec::new();
     match args.party {
-        Some(party) => signers.push(Signer { party, name: None }),
+        Some(party) => signers.push(Signer { party, pinned: None }),
         None => {
-            for (name, pin) in app.pins()?.all()? {
-                let customers = pin.pairings.iter();
-                let customers =
-                    customers.filter(|p| p.workspace == claimed.workspace && p.role == PinnedRole::Customer);
-                signers.extend(customers.map(|p| Signer { party: p.party, name: Some(name.clone()) }));
+            for (name, pin) in app.all_pins()? {
+                let of_workspace = |p: &&PinnedPairing| {
+                    p.workspace == claimed.workspace && args.workspace_key.is_none_or(|key| key == p.workspace_key)
+                };
+                let customers = pin.pairings.iter().filter(|p| p.role == PinnedRole::Customer).filter(of_workspace);
+                signers.extend(customers.map(|p| Signer {
+                    party: p.party,
+                    pinned: Some(Pinned { name: name.clone(), anchor: pin.anchor, workspace_key: p.workspace_key }),
+                }));
             }
         }
     }
     if signers.is_empty() {
+        let with = args.workspace_key.map(|key| format!(" with keys {key}")).unwrap_or_default();
         return Err(Failure::not_found(
-            format!("no customer's co-signer of workspace {} is pinned here", claimed.workspace),
+            format!("no customer's co-signer of workspace {}{with} is pinned here", claimed.workspace),
             "give --party HEX, as whoever paired the co-signer got it from `cosigner add-user`, or --config-dir",
         ));
     }
@@ -144,6 +216,10 @@ fn check(certificate: &KeyCertificate, signer: &PartyId) -> Result<(), Failure> 
     let parties = certificate.parties.len();
     if !certificate.parties.contains(signer) {
         return Err(do_not_fund(format!("the signer {signer} is no party of the group in the certificate")));
+    }
+    let operations = &certificate.operations;
+    if operations.is_empty() || !operations.windows(2).all(|pair| matches!(pair, [a, b] if a < b)) {
+        return Err(do_not_fund("the operations in the certificate are none, or not sorted".to_owned()));
     }
     if certificate.threshold < 2 || usize::from(certificate.threshold) > parties {
         return Err(do_not_fund(format!("the threshold is {} of {parties} parties", certificate.threshold)));
@@ -173,9 +249,12 @@ fn check_expectations(certificate: &KeyCertificate, args: &Args) -> Result<(), F
     if let Some(expected) = args.vault.filter(|v| *v != certificate.vault_account) {
         return differs("vault account", expected.to_string(), certificate.vault_account.to_string());
     }
-    match &args.asset {
-        Some(expected) if *expected != certificate.asset.as_str() => {
-            differs("asset", printable(expected), printable(&certificate.asset))
+    if let Some(expected) = args.asset.as_ref().filter(|asset| **asset != certificate.asset.as_str()) {
+        return differs("asset", printable(expected), printable(&certificate.asset));
+    }
+    match &args.signer {
+        Some(expected) if *expected != certificate.signer => {
+            differs("API user whose approval rules", expected.to_string(), certificate.signer.to_string())
         }
         _ => Ok(()),
     }

@@ -530,6 +530,8 @@ impl Party {
             asset,
             key,
             algorithm: Algorithm::EcdsaSecp256k1,
+            signer: "signer".parse().unwrap(),
+            operations: List::new(vec![Operation::TypedMessage]).unwrap(),
             path: DerivationPath::vault(60, vault_account, 0, 0).unwrap(),
             public_key,
             group: group.id,

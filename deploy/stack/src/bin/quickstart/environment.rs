@@ -51,6 +51,7 @@ pub fn explain(screen: &Screen, file: &Path) {
     screen.line(&format!("  . {}", file.display()));
     screen.line("  target/release/cosigner get-status");
     screen.line("  target/release/cosigner list-keys");
+    screen.line("  target/release/countersign-api GET /v1/transactions");
     screen.line("  deploy/quickstart --down      # ends it and removes its files");
 }
 

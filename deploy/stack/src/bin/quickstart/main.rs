@@ -8,7 +8,7 @@ mod steps;
 use anyhow::{Context, Result};
 use clap::Parser;
 use countersign_stack::processes::end_listed;
-use countersign_stack::{Options, Stack};
+use countersign_stack::{Options, Stack, sockets};
 use screen::{Colour, Screen};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs a workspace, three co-signers and a callback handler, pairs them, makes a key, and signs with it.
 #[derive(Parser)]
-#[command(name = "deploy/quickstart", version)]
+#[command(name = "deploy/quickstart", version, args_override_self = true)]
 struct Arguments {
     /// Leave everything running; FOLDER/env says how to reach it
     #[arg(long, conflicts_with = "down")]
@@ -68,6 +68,7 @@ fn clear(folder: &Path) -> Result<()> {
     let is_ours = folder.join(MARK).exists();
     let is_empty = fs::read_dir(folder).map(|mut entries| entries.next().is_none()).unwrap_or(false);
     anyhow::ensure!(is_ours || is_empty, "{} holds something else: name another --folder", folder.display());
+    sockets::remove_left(folder)?;
     fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
@@ -145,4 +146,38 @@ fn verdict(screen: &Screen, shown: &steps::Shown) {
         total.as_secs_f64()
     );
     screen.line(&screen.paint(Colour::Green, &verdict));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_script_s_help_which_builds_nothing_names_every_flag() {
+        let script = include_str!("../../../../quickstart");
+        let help: String = script.lines().skip(1).take_while(|line| line.starts_with('#')).collect();
+        for flag in Arguments::command().get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(flag == "version" || help.contains(&format!("--{flag}")), "--{flag}");
+        }
+    }
+
+    #[test]
+    fn the_script_names_a_folder_and_whoever_calls_it_may_name_another() {
+        let parsed = Arguments::try_parse_from(["x", "--folder", "a", "--fast", "--folder", "b"]).unwrap();
+        assert_eq!((parsed.folder, parsed.fast), (PathBuf::from("b"), true));
+    }
+
+    #[test]
+    fn only_a_folder_of_its_own_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("f");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("precious"), "").unwrap();
+        assert!(clear(&folder).is_err() && folder.join("precious").exists());
+        fs::write(folder.join(MARK), "").unwrap();
+        clear(&folder).unwrap();
+        assert!(!folder.exists());
+        clear(&folder).unwrap();
+    }
 }

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
 
+/// How often it is said that something still goes on, where there is no terminal.
+const SAY_EVERY: Duration = Duration::from_secs(15);
+
 /// The screen, and the time that each step took.
 pub struct Screen {
     terminal: bool,
@@ -20,9 +23,17 @@ pub struct Step {
     title: String,
     started: Instant,
     bar: ProgressBar,
-    parts: Vec<(String, ProgressBar)>,
+    parts: Vec<Part>,
     said: String,
     terminal: bool,
+}
+
+/// One of several that work at the same time.
+struct Part {
+    name: String,
+    bar: ProgressBar,
+    /// Since when it does something that has no measure, and when that was last said where there is no terminal.
+    waiting: Option<(Instant, Instant)>,
 }
 
 /// A colour of text.
@@ -91,7 +102,7 @@ impl Screen {
         let bar = if self.terminal { self.bars.add(ProgressBar::new(total)) } else { ProgressBar::hidden() };
         bar.set_style(style("      {prefix:<10} {bar:24} {msg:.dim}"));
         bar.set_prefix(name.to_owned());
-        step.parts.push((name.to_owned(), bar));
+        step.parts.push(Part { name: name.to_owned(), bar, waiting: None });
     }
 
     /// Ends a step well.
@@ -123,17 +134,37 @@ impl Step {
 
     /// How far one of several is, and what it does.
     pub fn part(&mut self, name: &str, position: u64, text: &str) {
-        let Some((_, bar)) = self.parts.iter().find(|(n, _)| n == name) else { return };
-        let changed = bar.position() != position || bar.message() != text;
-        bar.set_position(position);
-        bar.set_message(text.to_owned());
+        let Some(part) = self.parts.iter_mut().find(|p| p.name == name) else { return };
+        let changed = part.bar.position() != position || part.bar.message() != text;
+        part.waiting = None;
+        part.bar.set_position(position);
+        part.bar.set_message(text.to_owned());
         if !self.terminal && changed {
             let _ = writeln!(std::io::stdout(), "    {name}: {text}");
         }
     }
 
+    /// What one of several does that has no measure: a spinner and the time since it began.
+    pub fn part_waits(&mut self, name: &str, text: &str) {
+        let Some(part) = self.parts.iter_mut().find(|p| p.name == name) else { return };
+        let now = Instant::now();
+        let begins = part.waiting.is_none();
+        let (since, said) = part.waiting.get_or_insert((now, now));
+        if begins {
+            part.bar.set_style(style("      {prefix:<10} {spinner} {msg:.dim} {elapsed:.dim}"));
+            part.bar.reset_elapsed();
+            part.bar.enable_steady_tick(TICK);
+        }
+        let changed = begins || part.bar.message() != text;
+        part.bar.set_message(text.to_owned());
+        if !self.terminal && (changed || now.duration_since(*said) >= SAY_EVERY) {
+            *said = now;
+            let _ = writeln!(std::io::stdout(), "    {name}: {text}, {} s", now.duration_since(*since).as_secs());
+        }
+    }
+
     fn clear(&self) {
-        self.parts.iter().for_each(|(_, bar)| bar.finish_and_clear());
+        self.parts.iter().for_each(|part| part.bar.finish_and_clear());
         self.bar.finish_and_clear();
     }
 }

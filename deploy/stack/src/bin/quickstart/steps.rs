@@ -108,25 +108,44 @@ async fn prepare(screen: &mut Screen, stack: &Stack, group: &str) -> Result<()> 
     let mut primes_after: Option<Duration> = None;
     let tell = |all: &[Progress]| {
         for one in all {
-            step.part(&one.member, one.primes, &in_words(one));
+            match in_words(one) {
+                Doing::Measured(text) => step.part(&one.member, one.primes, &text),
+                Doing::Unmeasured(text) => step.part_waits(&one.member, text),
+            }
         }
         if all.iter().all(|one| one.primes == PRIMES) {
             primes_after.get_or_insert_with(|| started.elapsed());
         }
     };
     stack.group_ready(stack.workspace()?, group, &members, GROUP_TIMEOUT, tell).await?;
-    let primes = primes_after.unwrap_or_else(|| started.elapsed()).as_secs_f64();
-    screen.done(step, &format!("all primes after {primes:.1} s; they serve every key of this group"));
+    let whole = started.elapsed();
+    let primes = primes_after.unwrap_or(whole);
+    let aux = whole.saturating_sub(primes);
+    let result = format!(
+        "primes {:.1} s, auxiliary information {:.1} s; they serve every key of this group",
+        primes.as_secs_f64(),
+        aux.as_secs_f64()
+    );
+    screen.done(step, &result);
     Ok(())
 }
 
 /// What goes on at a co-signer.
-fn in_words(progress: &Progress) -> String {
+enum Doing {
+    /// So many of so many.
+    Measured(String),
+    /// It takes what it takes.
+    Unmeasured(&'static str),
+}
+
+fn in_words(progress: &Progress) -> Doing {
     match progress.state.as_str() {
-        "finding_primes" => format!("{} of {PRIMES} safe primes of 1536 bits", progress.primes),
-        "awaiting_aux" => "auxiliary information: proofs to and from the others".to_owned(),
-        "aux_pending" => "auxiliary information held; acknowledgements".to_owned(),
-        other => other.to_owned(),
+        "finding_primes" => Doing::Measured(format!("{} of {PRIMES} safe primes of 1536 bits", progress.primes)),
+        "awaiting_aux" => {
+            Doing::Unmeasured("auxiliary information: making its proofs, checking those of the others, round by round")
+        }
+        "aux_pending" => Doing::Unmeasured("auxiliary information is held: waiting until all others hold it, too"),
+        other => Doing::Measured(other.to_owned()),
     }
 }
 
@@ -143,9 +162,10 @@ async fn make_address(screen: &mut Screen, stack: &Stack, users: &Users) -> Resu
     let file = file.display().to_string();
     let text = vault.address.to_string();
     let arguments = ["key", "verify", "--certificate", &file, "--address", &text, "--vault", "0", "--asset", "ETH"];
+    let arguments = arguments.into_iter().chain(["--signer", &users.treasury.id]);
     let verified = stack.customer()?.operator.run(arguments).await?;
     ensure!(verified["address"] == text.as_str(), "the certificate is for {verified}");
-    screen.done(step, "the customer's co-signer certified the address");
+    screen.done(step, "the customer's co-signer certified the address, and that treasury's handler approves for it");
     screen.value("address", &text);
     Ok(vault)
 }

@@ -1,0 +1,50 @@
+//! Between an enclave and its own host.
+
+use super::{Book, bytes, list, text};
+use countersign_wire::dial::{Address, DialAnswer, DialRequest, DialStep};
+use countersign_wire::host_link::{BlobWrite, Counter, FromEnclave, FromHost, LinkDown, Opening};
+use countersign_wire::ids::{BootId, PairingId};
+
+pub fn add(book: &mut Book) {
+    let pairing = PairingId([19; 16]);
+    book.every(vec![Opening::Control { boot: BootId([17; 16]), version: text("1") }, Opening::Dial]);
+    let write = BlobWrite { name: text("blob"), value: Some(bytes(b"v")) };
+    let counter = Counter { name: text("c"), label: Some((text("l"), text("v"))), value: 2, monotonic: true };
+    book.every(vec![
+        FromEnclave::LoadBlobs,
+        FromEnclave::Persist { sequence: 1, writes: list(vec![write]) },
+        FromEnclave::LinkOpen {
+            pairing,
+            url: text("wss://w"),
+            access_token: text("t"),
+            roots: list(vec![bytes(b"r")]),
+        },
+        FromEnclave::LinkClose { pairing },
+        FromEnclave::LinkSend { pairing, frame: bytes(b"f") },
+        FromEnclave::Admin { connection: 1, packet: bytes(b"a") },
+        FromEnclave::AdminClose { connection: 1 },
+        FromEnclave::Report { ready: true, counters: list(vec![counter]) },
+    ]);
+    book.every(vec![
+        FromHost::Welcome { version: text("1") },
+        FromHost::Blob { name: text("blob"), value: bytes(b"v") },
+        FromHost::BlobsEnd { count: 1 },
+        FromHost::Persisted { sequence: 1 },
+        FromHost::PersistFailed { sequence: 1, detail: text("full") },
+        FromHost::LinkUp { pairing },
+        FromHost::LinkDown { pairing, reason: LinkDown::Unauthorised },
+        FromHost::LinkData { pairing, frame: bytes(b"f") },
+        FromHost::AdminOpened { connection: 1 },
+        FromHost::Admin { connection: 1, packet: bytes(b"a") },
+        FromHost::AdminClosed { connection: 1 },
+    ]);
+    book.every(vec![
+        DialRequest::Resolve { name: text("handler.example") },
+        DialRequest::Connect { address: Address::V4([127, 0, 0, 1]), port: 443 },
+    ]);
+    book.every(vec![
+        DialAnswer::Resolved { addresses: list(vec![Address::V6([30; 16])]) },
+        DialAnswer::Connected,
+        DialAnswer::Failed { step: DialStep::Connect, detail: text("no") },
+    ]);
+}

@@ -1,0 +1,92 @@
+//! `cosigner adopt`: pins a co-signer that was claimed before (threat T51), because the pin file was lost or on the
+//! workstation of an operator who never had one. Nothing is learnt from the enclave: it must be exactly what the flags say.
+
+use super::App;
+use super::init::{check_counts, named_operator, operators, report};
+use crate::console::Report;
+use crate::failure::Failure;
+use crate::operator_key;
+use crate::pin::{FORMAT, Pin, PinState, PinnedOperator};
+use crate::prompt;
+use crate::session::{Require, Session};
+use countersign_wire::ids::{InstanceId, OperatorId};
+use std::path::PathBuf;
+
+/// Flags of `adopt`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Identity of the instance, as `cosigner init` or `cosigner get-status` printed it; never as its host says
+    #[arg(long, value_name = "HEX")]
+    instance: InstanceId,
+    /// Your name, as the claim said
+    #[arg(long, value_name = "NAME")]
+    operator_name: Option<String>,
+    /// Key that seals the co-signer's state, as the claim said
+    #[arg(long, value_name = "ID")]
+    sealing_key: Option<String>,
+    /// Each other operator, as the claim said: a name and a public key; repeatable
+    #[arg(long, value_name = "NAME=HEX", value_parser = named_operator)]
+    operator: Vec<(String, OperatorId)>,
+    /// How many operators must sign a change, as the claim said
+    #[arg(long, value_name = "M", default_value_t = 1)]
+    required: u16,
+}
+
+/// Adopts.
+pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
+    app.socket()?;
+    let pins = app.pins()?;
+    let known = pins.load(&app.settings.cosigner)?.filter(|pin| pin.state == PinState::Claimed);
+    let name = prompt::text(args.operator_name, "--operator-name", "your name")?;
+    let sealing_key = prompt::text(args.sealing_key, "--sealing-key", "the sealing key's id")?;
+    let operators = operators(&name, &args.operator, Some(own_key(app)?))?;
+    check_counts(&operators, args.required)?;
+    if let Some(known) = &known
+        && known.instance != args.instance
+    {
+        return Err(Failure::usage(
+            format!("{:?} is pinned already, as instance {}", app.settings.cosigner, known.instance),
+            "name this co-signer with another --cosigner",
+        ));
+    }
+
+    let mut session = Session::open(app, known.clone(), Require::Measurements).await?;
+    let mut pin = Pin {
+        format: FORMAT,
+        state: PinState::Claimed,
+        anchor: session.anchor,
+        instance: args.instance,
+        operators: operators.iter().map(|(key, name)| PinnedOperator { name: name.clone(), key: *key }).collect(),
+        required: args.required,
+        sealing_key,
+        measurements: session.measurements.clone(),
+        settings_epoch: 0,
+        pairings: Vec::new(),
+    };
+    let differences = pin.expectation().differences(&session.description);
+    if !differences.is_empty() {
+        let all: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        return Err(Failure::untrusted(
+            format!("this co-signer is not what the flags say: {}", all.join("; ")),
+            "nothing was pinned. Where the flags are right, somebody else claimed, changed or exchanged this co-signer: do \
+             not use it",
+        ));
+    }
+    if let Some(known) = known {
+        session.refuse_differences()?;
+        return Ok(report(app, &known, "pinned already, exactly like this", true));
+    }
+    pin.settings_epoch = session.description.settings_epoch;
+    pins.store(&app.settings.cosigner, &pin)?;
+    // Its pairings are pinned as of any other pinned co-signer: from its own status.
+    session.pin = Some(pin.clone());
+    session.status().await?;
+    Ok(report(app, &pin, "pinned", false))
+}
+
+/// The own public key: whoever adopts is an operator.
+fn own_key(app: &App) -> Result<OperatorId, Failure> {
+    let files = app.key_files()?;
+    let first: &PathBuf = files.first().ok_or_else(|| Failure::missing("--operator-key", "the operator key"))?;
+    operator_key::public_of(first)
+}
