@@ -7,12 +7,12 @@ use super::scheme::SimulatedScheme;
 use super::workspace::{Keys, SimulatedWorkspace, Store};
 use super::world::{START_MS, World};
 use cosigner_core::Input;
-use cosigner_dev::{DevelopmentRoot, DocumentSigner};
+use cosigner_dev::{DevelopmentRoot, DocumentContent, DocumentSigner};
 use cosigner_workspace::ceremony::{Input as Notice, TransactionRecord};
 use countersign_channel::{AttestationPolicy, Transport, accepted_measurements, admin::AdminInitiator};
 use countersign_token::{PublicKey, SigningKey, generate_p256};
 use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done};
-use countersign_wire::command::{AddUser, ApprovalSetting, Change, Command, Handler, OperatorSignature, SignedCommand};
+use countersign_wire::command::{AddUser, ApprovalSetting, Change, Command, OperatorSignature, SignedCommand};
 use countersign_wire::group::{Group, Party, Role};
 use countersign_wire::ids::{ApiUserId, GroupId, KeyId, OperatorId, PairingId, PartyId, TransactionId};
 use countersign_wire::key::{Algorithm, DerivationPath, KeyPurpose, KeyStatus, Operation, PublicKey as SignerKey};
@@ -22,7 +22,7 @@ use countersign_wire::transaction::TransactionRequest;
 use countersign_wire::{Bytes, List, Message, SigningIdentity, Text};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The vault account of the base world.
@@ -74,8 +74,8 @@ pub const KEY: KeyId = KeyId([9; 16]);
 
 impl Base {
     fn new() -> Self {
-        let root = DevelopmentRoot::generate().expect("a root");
-        let signer = Arc::new(DocumentSigner::issue(&root, "simulated", START_MS).expect("a leaf"));
+        let root = usual_root();
+        let signer = Arc::new(usual_signer(&root));
         let callback_key = generate_p256().expect("a key").to_vec();
         let callback_public = SigningKey::from_pkcs8_der(&callback_key).ok().map(|k| k.public().clone());
         Self {
@@ -140,6 +140,49 @@ impl Base {
         assert!(world.run(120_000, |w| w.cosigners.iter().all(|c| c.link_open)), "links come up");
         world
     }
+}
+
+/// Bytes of the root's certificate, and of all certificates in a document, where each ECDSA signature in them takes its
+/// longest DER form.
+const USUAL_BYTES: (usize, usize) = (540, 1835);
+/// Most keys that are made for that. A quarter of all certificates has the longest form.
+const MAX_TRIES: usize = 4_000;
+
+/// A root whose certificate is as long as every run's. Keys and signatures come from the cryptographic library, which
+/// takes no seed: what a seed decides must not depend on them, and so it may depend on the lengths of frames only if these
+/// are always the same.
+fn usual_root() -> DevelopmentRoot {
+    let mut seen = BTreeSet::new();
+    for _ in 0..MAX_TRIES {
+        let root = DevelopmentRoot::generate().expect("a root");
+        if root.certificate_der().len() == USUAL_BYTES.0 {
+            return root;
+        }
+        seen.insert(root.certificate_der().len());
+    }
+    panic!("expected a root's certificate of {} bytes, got {seen:?}: correct USUAL_BYTES", USUAL_BYTES.0)
+}
+
+/// A signer of documents under `root` with certificates of the usual length.
+fn usual_signer(root: &DevelopmentRoot) -> DocumentSigner {
+    let mut seen = BTreeSet::new();
+    for _ in 0..MAX_TRIES {
+        let signer = DocumentSigner::issue(root, "simulated", START_MS).expect("a leaf");
+        let content = DocumentContent {
+            module_id: String::new(),
+            timestamp_ms: START_MS,
+            pcrs: BTreeMap::new(),
+            public_key: None,
+            user_data: None,
+            nonce: None,
+        };
+        let bytes = signer.document(&content).expect("a document").len();
+        if bytes == USUAL_BYTES.1 {
+            return signer;
+        }
+        seen.insert(bytes);
+    }
+    panic!("expected an empty document of {} bytes, got {seen:?}: correct USUAL_BYTES", USUAL_BYTES.1)
 }
 
 /// An operator's CLI on one co-signer.
@@ -242,13 +285,6 @@ impl SimulatedCli {
 /// The `add-user` of the base world's co-signer `i`: the first is the customer's.
 pub fn add_user(world: &World, i: usize, user: &str, jti: &str) -> AddUser {
     let base = &world.base;
-    let handler = Handler {
-        url: Text::new("https://handler.example/hook").expect("short"),
-        public_key: Bytes::new(base.handler.public_key()).expect("small"),
-        root: None,
-        networks: List::default(),
-        deadline_ms: 5_000,
-    };
     AddUser {
         token: Text::new(base.workspace_keys.pairing_token(user, jti, world.now)).expect("small"),
         workspace: base.workspace_keys.fingerprint(),
@@ -259,7 +295,7 @@ pub fn add_user(world: &World, i: usize, user: &str, jti: &str) -> AddUser {
         peer_measurements: List::default(),
         require_intent: true,
         allow_raw: i == 0,
-        approval: if i == 0 { ApprovalSetting::Handler(handler) } else { ApprovalSetting::None },
+        approval: if i == 0 { ApprovalSetting::Handler(base.handler.settings()) } else { ApprovalSetting::None },
     }
 }
 
@@ -364,7 +400,12 @@ fn set_up(setting: Setting) -> Ready {
 
 /// The path of the base world's vault account.
 pub fn path() -> DerivationPath {
-    DerivationPath::vault(60, VAULT, 0, 0).expect("a path")
+    path_of(VAULT)
+}
+
+/// The path of a vault account.
+pub fn path_of(vault: u32) -> DerivationPath {
+    DerivationPath::vault(60, vault, 0, 0).expect("a path")
 }
 
 impl World {
@@ -375,7 +416,12 @@ impl World {
 
     /// The public key of the base world's vault account.
     pub fn vault_key(&self) -> SignerKey {
-        let certificate = self.workspace.store.certificates[&KEY].certificate.as_ref().expect("certified");
+        self.certified_key(&KEY)
+    }
+
+    /// The public key that a certificate of this key names.
+    pub fn certified_key(&self, key: &KeyId) -> SignerKey {
+        let certificate = self.workspace.store.certificates[key].certificate.as_ref().expect("certified");
         certificate.peek_unverified().expect("decodes").public_key
     }
 
@@ -391,14 +437,25 @@ impl World {
         base.client.request(TransactionId([n; 16]), GROUP, KEY, &base.signer_user, body, nonce, self.now)
     }
 
-    /// Hands a request to the coordinator, as the workspace's API does. Returns the digest.
+    /// Hands a request to the coordinator, as the workspace's API does.
     pub fn submit(&mut self, request: TransactionRequest, digest: [u8; 32], operation: Operation) {
+        self.submit_all(request, vec![digest], operation, (VAULT, self.vault_key()));
+    }
+
+    /// The same with several digests, and any vault account with its public key.
+    pub fn submit_all(
+        &mut self,
+        request: TransactionRequest,
+        digests: Vec<[u8; 32]>,
+        operation: Operation,
+        (vault, public_key): (u32, SignerKey),
+    ) {
         let record = TransactionRecord::new(
             request,
             operation,
-            vec![digest],
-            path(),
-            self.vault_key(),
+            digests,
+            path_of(vault),
+            public_key,
             self.now,
             self.workspace.settings.authorise_ms,
         );
