@@ -108,7 +108,7 @@ impl SimulatedCosigner {
         signer: &Arc<DocumentSigner>,
         now: &Arc<AtomicU64>,
         seed: [u8; 32],
-        primes: usize,
+        given_primes: Option<usize>,
     ) -> Capabilities {
         Capabilities {
             entropy: Box::new(ChaCha20Rng::from_seed(seed)),
@@ -116,7 +116,7 @@ impl SimulatedCosigner {
             anchor: root.trust_anchor().expect("the world's root is one"),
             measurements: measurements(),
             version: "simulated",
-            given_primes: Some(cosigner_dev::test_primes(primes % 3).expect("committed primes")),
+            given_primes: given_primes.map(|n| cosigner_dev::test_primes(n % 3).expect("committed primes")),
         }
     }
 }

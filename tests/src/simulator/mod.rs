@@ -30,4 +30,4 @@ pub use people::{Client, SimulatedHandler};
 pub use scenario::{Base, GROUP, KEY, Setting, SimulatedCli, VAULT, add_user, eip191, path, path_of, purpose};
 pub use scheme::{Signed, SimulatedScheme};
 pub use workspace::{Keys, SimulatedWorkspace};
-pub use world::{START_MS, World, data_key};
+pub use world::{PRIMES_MS, START_MS, World, data_key};

@@ -310,66 +310,19 @@ pub fn purpose(user: &ApiUserId) -> KeyPurpose {
 }
 
 fn set_up(setting: Setting) -> Ready {
-    let base = Arc::new(Base::new());
-    let workspace = SimulatedWorkspace::new(Arc::clone(&base.workspace_keys), Store::default());
-    let scheme = SimulatedScheme::default();
-    let disks = vec![Disk::default(); 3];
-    let mut world = World::new(
-        Arc::clone(&base),
-        1,
-        Faults::none(),
-        workspace,
-        disks,
-        scheme.clone(),
-        base.handler.clone(),
-        START_MS,
-    );
+    let mut world = Base::empty(1);
+    let base = Arc::clone(&world.base);
     for i in 0..3 {
         world.boot(i);
         world.run(1_000, |_| false);
-        let mut cli = SimulatedCli::open(&mut world, i, 1);
-        let operator = (OperatorId(base.operator.public()), Text::new("operator").expect("short"));
-        let claim = Change::Claim {
-            operators: List::new(vec![operator]).expect("one"),
-            required: 1,
-            sealing_key: Text::new("simulated").expect("short"),
-        };
-        assert_eq!(cli.change(&mut world, claim), AdminResponse::Done(Done::Claimed));
-        let user = if i == 0 { base.signer_user.to_string() } else { format!("cloud-{i}") };
-        let mut add = add_user(&world, i, &user, &format!("jti-{i}"));
-        add.require_intent = setting.require_intent;
-        match cli.change(&mut world, Change::AddUser(Box::new(add))) {
-            AdminResponse::Done(Done::UserAdded { party, pairing, .. }) => {
-                world.cosigners[i].party = Some(party);
-                world.cosigners[i].pairing = Some(pairing);
-                let link_open = world.cosigners[i].link_open;
-                if link_open {
-                    world.notify(Notice::Connected { party });
-                }
-            }
-            other => panic!("not added: {other:?}"),
-        }
+        world.claim(i);
+        world.pair(i, setting);
     }
-    let mut parties: Vec<Party> = world
-        .cosigners
-        .iter()
-        .enumerate()
-        .map(|(i, c)| Party { id: c.party.expect("paired"), role: if i == 0 { Role::Customer } else { Role::Cloud } })
-        .collect();
-    parties.sort_by_key(|p| p.id);
-    let group = Group {
-        workspace: base.workspace_keys.id,
-        id: GROUP,
-        parties: List::new(parties).expect("three"),
-        threshold: setting.threshold,
-    };
+    let group = world.whole_group(GROUP, setting.threshold);
     world.notify(Notice::ProposeGroup { group: group.clone() });
     world.run(5_000, |_| false);
     for i in 0..3 {
-        let pairing = world.cosigners[i].pairing.expect("paired");
-        let mut cli = SimulatedCli::open(&mut world, i, 2);
-        let accepted = cli.change(&mut world, Change::AcceptGroup { pairing, group: group.clone() });
-        assert_eq!(accepted, AdminResponse::Done(Done::GroupAccepted { group: GROUP }));
+        world.accept(i, &group);
     }
     assert!(world.run(120_000, |w| w.workspace.group_is_ready(&GROUP)), "the group becomes ready");
     world.notify(Notice::GenerateKey { key: KEY, group: GROUP, purpose: purpose(&base.signer_user) });
@@ -392,9 +345,72 @@ fn set_up(setting: Setting) -> Ready {
         parties: world.cosigners.iter().map(|c| c.party.expect("paired")).collect(),
         pairings: world.cosigners.iter().map(|c| c.pairing.expect("paired")).collect(),
         store: world.workspace.store.clone(),
-        scheme,
+        scheme: world.scheme.clone(),
         now: world.now,
         base,
+    }
+}
+
+impl Base {
+    /// A world of three co-signers that nobody has booted or claimed.
+    pub fn empty(seed: u64) -> World {
+        let base = Arc::new(Self::new());
+        let workspace = SimulatedWorkspace::new(Arc::clone(&base.workspace_keys), Store::default());
+        let (disks, scheme, handler) = (vec![Disk::default(); 3], SimulatedScheme::default(), base.handler.clone());
+        World::new(base, seed, Faults::none(), workspace, disks, scheme, handler, START_MS)
+    }
+}
+
+impl World {
+    /// The claim of the base world's operator.
+    pub fn claim_of(&self) -> Change {
+        let operator = (OperatorId(self.base.operator.public()), Text::new("operator").expect("short"));
+        Change::Claim {
+            operators: List::new(vec![operator]).expect("one"),
+            required: 1,
+            sealing_key: Text::new("simulated").expect("short"),
+        }
+    }
+
+    /// The base world's operator claims co-signer `i`.
+    pub fn claim(&mut self, i: usize) {
+        let claim = self.claim_of();
+        assert_eq!(self.operator(i, claim), AdminResponse::Done(Done::Claimed));
+    }
+
+    /// Pairs co-signer `i` with the workspace.
+    pub fn pair(&mut self, i: usize, setting: Setting) {
+        let user = if i == 0 { self.base.signer_user.to_string() } else { format!("cloud-{i}") };
+        let mut add = add_user(self, i, &user, &format!("jti-{i}"));
+        add.require_intent = setting.require_intent;
+        match self.operator(i, Change::AddUser(Box::new(add))) {
+            AdminResponse::Done(Done::UserAdded { party, pairing, .. }) => {
+                self.cosigners[i].party = Some(party);
+                self.cosigners[i].pairing = Some(pairing);
+                if self.cosigners[i].link_open {
+                    self.notify(Notice::Connected { party });
+                }
+            }
+            other => panic!("not added: {other:?}"),
+        }
+    }
+
+    /// A group of all co-signers; the first is the customer's.
+    pub fn whole_group(&self, id: GroupId, threshold: u16) -> Group {
+        let role = |i| if i == 0 { Role::Customer } else { Role::Cloud };
+        let parties = self.cosigners.iter().enumerate();
+        let mut parties: Vec<Party> =
+            parties.map(|(i, c)| Party { id: c.party.expect("paired"), role: role(i) }).collect();
+        parties.sort_by_key(|p| p.id);
+        let parties = List::new(parties).expect("three");
+        Group { workspace: self.base.workspace_keys.id, id, parties, threshold }
+    }
+
+    /// Operators of co-signer `i` accept a group.
+    pub fn accept(&mut self, i: usize, group: &Group) {
+        let pairing = self.cosigners[i].pairing.expect("paired");
+        let accepted = self.operator(i, Change::AcceptGroup { pairing, group: group.clone() });
+        assert_eq!(accepted, AdminResponse::Done(Done::GroupAccepted { group: group.id }));
     }
 }
 

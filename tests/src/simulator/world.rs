@@ -4,14 +4,14 @@ use super::cosigner::{Disk, SimulatedCosigner};
 use super::faults::{Faults, between, happens};
 use super::people::SimulatedHandler;
 use super::scenario::Base;
-use super::scheme::SimulatedScheme;
+use super::scheme::{SignatureBytes, SimulatedScheme};
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
     Capabilities, Core, Effect, ExchangeFailure, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec, Purpose,
     SealingKeyAnswer,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
-use countersign_mpc::{Scheme, Step};
+use countersign_mpc::{Output, Primes, Scheme, Step};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
 use countersign_wire::host_link::LinkDown;
 use countersign_wire::ids::PartyId;
@@ -21,7 +21,7 @@ use countersign_wire::{Bytes, Message, Signed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
@@ -29,21 +29,49 @@ use zeroize::Zeroizing;
 /// Simulated Unix time at which every world begins, in ms.
 pub const START_MS: u64 = 1_800_000_000_000;
 
+/// Simulated time in which safe primes are found, in ms.
+pub const PRIMES_MS: u64 = 500;
+
 /// Sees a peer packet (from, to, bytes) and says what is delivered in its place, if anything.
 pub type OnPeer = Box<dyn FnMut(PartyId, PartyId, Vec<u8>) -> Option<Vec<u8>>>;
 
 enum Event {
     /// `connection` is the host's, where the input comes from there.
-    Input { cosigner: usize, generation: u64, connection: Option<u64>, input: Box<Input> },
-    Wake { cosigner: usize, at: u64 },
-    Applied { cosigner: usize, generation: u64, connection: u64 },
-    Boot { cosigner: usize },
+    Input {
+        cosigner: usize,
+        generation: u64,
+        connection: Option<u64>,
+        input: Box<Input>,
+    },
+    Wake {
+        cosigner: usize,
+        at: u64,
+    },
+    Applied {
+        cosigner: usize,
+        generation: u64,
+        connection: u64,
+    },
+    Boot {
+        cosigner: usize,
+    },
     /// The host is back.
-    Attach { cosigner: usize, generation: u64 },
+    Attach {
+        cosigner: usize,
+        generation: u64,
+    },
     /// The link is back.
-    LinkBack { cosigner: usize, connection: u64 },
-    Up { cosigner: usize, frame: Vec<u8> },
-    WorkspaceWake { at: u64 },
+    LinkBack {
+        cosigner: usize,
+        connection: u64,
+    },
+    Up {
+        cosigner: usize,
+        frame: Vec<u8>,
+    },
+    WorkspaceWake {
+        at: u64,
+    },
 }
 
 /// Sees an effect of a co-signer.
@@ -74,6 +102,12 @@ pub struct World {
     pub on_effect: Option<EffectWatcher>,
     /// A co-signer whose host stores nothing more: its batches stay pending.
     pub stalled: Option<usize>,
+    /// Co-signers find safe primes themselves, as those in production do. Each search finds others.
+    pub finds_primes: bool,
+    /// Searches for safe primes that were begun.
+    pub prime_searches: u64,
+    /// The signatures that reached a core: what only a machine had, and lost with its core, is not there.
+    pub finished: BTreeSet<SignatureBytes>,
     /// Where callbacks went that did not go to the handler.
     pub misdirected: Vec<String>,
     /// Frames of all links on the way up, to send them again over others.
@@ -114,6 +148,9 @@ impl World {
             schemes: BTreeMap::new(),
             on_effect: None,
             stalled: None,
+            finds_primes: false,
+            prime_searches: 0,
+            finished: BTreeSet::new(),
             misdirected: Vec::new(),
             said: VecDeque::new(),
             on_route: None,
@@ -169,7 +206,8 @@ impl World {
 
     /// What a boot of a co-signer is given.
     pub fn capabilities(&self, i: usize, seed: [u8; 32]) -> Capabilities {
-        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, i)
+        let given = (!self.finds_primes).then_some(i);
+        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, given)
     }
 
     /// The process of a co-signer ends. Of the batches under way a prefix may have become durable.
@@ -330,6 +368,9 @@ impl World {
     fn step(&mut self, i: usize, input: Input) {
         let now = self.now;
         let Some(core) = self.cosigners[i].core.as_mut() else { return };
+        if let Input::Job { event: JobEvent::Done(Output::Signature(signature)), .. } = &input {
+            self.finished.insert((signature.r, signature.s));
+        }
         let effects = core.step(now, input);
         if let Some(failure) = core.failure() {
             panic!("co-signer {i} stopped: {failure}");
@@ -417,8 +458,10 @@ impl World {
     fn start_job(&mut self, i: usize, job: u64, spec: JobSpec) {
         match spec {
             JobSpec::Primes => {
-                let primes = cosigner_dev::test_primes(i % 3).expect("committed primes");
-                self.input(i, 500, Input::Job { job, event: JobEvent::Primes(primes) });
+                self.prime_searches += 1;
+                let primes = format!("simulated safe primes {}", self.prime_searches);
+                let primes = Primes::from_vec(primes.into_bytes());
+                self.input(i, PRIMES_MS, Input::Job { job, event: JobEvent::Primes(primes) });
             }
             JobSpec::CallbackKey => {
                 let key = Zeroizing::new(self.base.callback_key.clone());
@@ -472,7 +515,8 @@ impl World {
             match spec.purpose {
                 Purpose::Pairing => Ok(self.workspace.keys.endpoint(&spec.path, &spec.body)),
                 Purpose::Callback if !self.handler.is_asked_by(spec) => {
-                    self.misdirected.push(format!("{}:{}{} trusting {:?}", spec.host, spec.port, spec.path, spec.trust));
+                    self.misdirected
+                        .push(format!("{}:{}{} trusting {:?}", spec.host, spec.port, spec.path, spec.trust));
                     Err(ExchangeFailure::Dns("no such handler".into()))
                 }
                 Purpose::Callback => match self.handler.answer(&spec.body, self.base.callback_public.as_ref()) {
