@@ -161,8 +161,8 @@ table! {
         max_vault_accounts: u64 = 1_000_000;
         /// Transactions that have not ended; more are refused until some have.
         max_open_transactions: u64 = 10_000;
-        /// Signing sessions at one time; more wait in order.
-        max_sign_sessions: usize = 64;
+        /// Signing sessions at one time; more wait in order. For co-signers with two cores.
+        max_sign_sessions: usize = 8;
         /// Bytes that wait for one co-signer's link; what is more is dropped.
         max_link_queue_bytes: usize = 16 * 1024 * 1024;
         /// Challenges of pairings at one time; the oldest is forgotten first.

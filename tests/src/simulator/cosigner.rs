@@ -65,6 +65,10 @@ pub struct SimulatedCosigner {
     pub core: Option<Core>,
     /// Counts boots; what belongs to an earlier one is dropped.
     pub generation: u64,
+    /// Whether its host is there.
+    pub attached: bool,
+    /// Counts connections of the host; what was under way on an earlier one is lost.
+    pub connection: u64,
     pub disk: Disk,
     pub machines: BTreeMap<u64, Box<dyn Machine>>,
     /// When the last report of each job arrives.
@@ -84,6 +88,8 @@ impl SimulatedCosigner {
         Self {
             core: None,
             generation: 0,
+            attached: false,
+            connection: 0,
             disk,
             machines: BTreeMap::new(),
             reported: BTreeMap::new(),
@@ -102,7 +108,7 @@ impl SimulatedCosigner {
         signer: &Arc<DocumentSigner>,
         now: &Arc<AtomicU64>,
         seed: [u8; 32],
-        primes: usize,
+        given_primes: Option<usize>,
     ) -> Capabilities {
         Capabilities {
             entropy: Box::new(ChaCha20Rng::from_seed(seed)),
@@ -110,7 +116,7 @@ impl SimulatedCosigner {
             anchor: root.trust_anchor().expect("the world's root is one"),
             measurements: measurements(),
             version: "simulated",
-            given_primes: Some(cosigner_dev::test_primes(primes % 3).expect("committed primes")),
+            given_primes: given_primes.map(|n| cosigner_dev::test_primes(n % 3).expect("committed primes")),
         }
     }
 }

@@ -18,7 +18,13 @@ pub struct Faults {
     pub cross_wire: u32,
     /// The process of a co-signer ends at a border between two effects.
     pub crash: u32,
-    /// The workspace's process ends.
+    /// A peer packet comes as if from another party, or what one party sent comes over another one's link.
+    pub impersonate: u32,
+    /// The host's process ends at a border between two effects, and the co-signer lives on.
+    pub host_crash: u32,
+    /// A link breaks, and nothing else.
+    pub link_break: u32,
+    /// The workspace's process ends, at a message that comes in, or between its records and what it sends.
     pub workspace_crash: u32,
     /// An exchange fails.
     pub exchange: u32,
@@ -38,6 +44,9 @@ impl Faults {
             replay: 0,
             cross_wire: 0,
             crash: 0,
+            impersonate: 0,
+            host_crash: 0,
+            link_break: 0,
             workspace_crash: 0,
             exchange: 0,
             delay_ms: 20,
@@ -55,6 +64,9 @@ impl Faults {
             replay: upto(80),
             cross_wire: upto(60),
             crash: upto(8),
+            impersonate: upto(60),
+            host_crash: upto(8),
+            link_break: upto(20),
             workspace_crash: upto(6),
             exchange: upto(200),
             delay_ms: 20 + u64::from(upto(1_500)),

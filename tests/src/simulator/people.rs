@@ -1,10 +1,11 @@
 //! Clients that sign their requests, callback handlers that answer, and operators at their CLI.
 
+use cosigner_core::{ExchangeSpec, Trust};
 use countersign_token::{PublicKey, SigningKey, generate_p256, generate_rsa_2048, unverified_payload, verify};
-use countersign_wire::command::Initiator;
+use countersign_wire::command::{Handler, Initiator};
 use countersign_wire::ids::{ApiUserId, GroupId, KeyId, TransactionId};
 use countersign_wire::transaction::TransactionRequest;
-use countersign_wire::{Bytes, Text};
+use countersign_wire::{Bytes, List, Text};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -39,9 +40,16 @@ impl Client {
 
     /// The body of a `TYPED_MESSAGE` transaction.
     pub fn message_body(text: &str, note: &str, external: Option<&str>, vault: u32) -> Vec<u8> {
+        Self::messages_body(&[text], note, external, vault)
+    }
+
+    /// The same, of several messages.
+    pub fn messages_body(texts: &[&str], note: &str, external: Option<&str>, vault: u32) -> Vec<u8> {
+        let messages: Vec<Value> =
+            texts.iter().map(|text| json!({"content": hex::encode(text), "type": "EIP191"})).collect();
         let mut body = json!({
             "operation": "TYPED_MESSAGE", "assetId": "ETH", "source": {"type": "VAULT_ACCOUNT", "id": vault.to_string()}, "note": note,
-            "extraParameters": {"rawMessageData": {"messages": [{"content": hex::encode(text), "type": "EIP191"}]}},
+            "extraParameters": {"rawMessageData": {"messages": messages}},
         });
         if let Some(external) = external {
             body["externalTxId"] = json!(external);
@@ -93,6 +101,8 @@ pub struct SimulatedHandler {
     pub answers: bool,
     /// Digests that it approved.
     pub approved: BTreeSet<[u8; 32]>,
+    /// The same with the path of the key that it was shown for each.
+    pub approved_paths: BTreeSet<([u8; 32], String)>,
     /// Digests that it rejected.
     pub rejected: BTreeSet<[u8; 32]>,
 }
@@ -104,6 +114,7 @@ impl Default for SimulatedHandler {
             key: Arc::new(SigningKey::from_pkcs8_der(&key).expect("a key")),
             answers: true,
             approved: BTreeSet::new(),
+            approved_paths: BTreeSet::new(),
             rejected: BTreeSet::new(),
         }
     }
@@ -112,6 +123,24 @@ impl Default for SimulatedHandler {
 impl SimulatedHandler {
     pub fn public_key(&self) -> Vec<u8> {
         self.key.public().spki_der().to_vec()
+    }
+
+    /// Where it is, as operators configure it.
+    pub fn settings(&self) -> Handler {
+        Handler {
+            url: Text::new("https://handler.example/hook").expect("short"),
+            public_key: Bytes::new(self.public_key()).expect("small"),
+            root: None,
+            networks: List::default(),
+            deadline_ms: 5_000,
+        }
+    }
+
+    /// Whether an exchange goes to it, and believes nobody else.
+    pub fn is_asked_by(&self, spec: &ExchangeSpec) -> bool {
+        (spec.host.as_str(), spec.port, spec.path.as_str()) == ("handler.example", 443, "/hook/v2/tx_sign_request")
+            && spec.trust == Trust::PublicRoots
+            && spec.addresses.networks.is_empty()
     }
 
     /// Answers a request of the co-signer, as an HTTP body.
@@ -129,10 +158,11 @@ impl SimulatedHandler {
         for entry in payload["rawTx"].as_array()? {
             let digest: [u8; 32] = hex::decode(entry["payload"].as_str()?).ok()?.try_into().ok()?;
             if reject {
-                self.rejected.insert(digest)
+                self.rejected.insert(digest);
             } else {
-                self.approved.insert(digest)
-            };
+                self.approved.insert(digest);
+                self.approved_paths.insert((digest, entry["keyDerivationPath"].as_str()?.to_owned()));
+            }
         }
         let mut answer =
             json!({"action": if reject { "REJECT" } else { "APPROVE" }, "requestId": payload["requestId"]});

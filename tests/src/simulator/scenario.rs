@@ -7,12 +7,12 @@ use super::scheme::SimulatedScheme;
 use super::workspace::{Keys, SimulatedWorkspace, Store};
 use super::world::{START_MS, World};
 use cosigner_core::Input;
-use cosigner_dev::{DevelopmentRoot, DocumentSigner};
+use cosigner_dev::{DevelopmentRoot, DocumentContent, DocumentSigner};
 use cosigner_workspace::ceremony::{Input as Notice, TransactionRecord};
 use countersign_channel::{AttestationPolicy, Transport, accepted_measurements, admin::AdminInitiator};
 use countersign_token::{PublicKey, SigningKey, generate_p256};
 use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done};
-use countersign_wire::command::{AddUser, ApprovalSetting, Change, Command, Handler, OperatorSignature, SignedCommand};
+use countersign_wire::command::{AddUser, ApprovalSetting, Change, Command, OperatorSignature, SignedCommand};
 use countersign_wire::group::{Group, Party, Role};
 use countersign_wire::ids::{ApiUserId, GroupId, KeyId, OperatorId, PairingId, PartyId, TransactionId};
 use countersign_wire::key::{Algorithm, DerivationPath, KeyPurpose, KeyStatus, Operation, PublicKey as SignerKey};
@@ -22,7 +22,7 @@ use countersign_wire::transaction::TransactionRequest;
 use countersign_wire::{Bytes, List, Message, SigningIdentity, Text};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The vault account of the base world.
@@ -74,8 +74,8 @@ pub const KEY: KeyId = KeyId([9; 16]);
 
 impl Base {
     fn new() -> Self {
-        let root = DevelopmentRoot::generate().expect("a root");
-        let signer = Arc::new(DocumentSigner::issue(&root, "simulated", START_MS).expect("a leaf"));
+        let root = usual_root();
+        let signer = Arc::new(usual_signer(&root));
         let callback_key = generate_p256().expect("a key").to_vec();
         let callback_public = SigningKey::from_pkcs8_der(&callback_key).ok().map(|k| k.public().clone());
         Self {
@@ -140,6 +140,49 @@ impl Base {
         assert!(world.run(120_000, |w| w.cosigners.iter().all(|c| c.link_open)), "links come up");
         world
     }
+}
+
+/// Bytes of the root's certificate, and of all certificates in a document, where each ECDSA signature in them takes its
+/// longest DER form.
+const USUAL_BYTES: (usize, usize) = (540, 1835);
+/// Most keys that are made for that. A quarter of all certificates has the longest form.
+const MAX_TRIES: usize = 4_000;
+
+/// A root whose certificate is as long as every run's. Keys and signatures come from the cryptographic library, which
+/// takes no seed: what a seed decides must not depend on them, and so it may depend on the lengths of frames only if these
+/// are always the same.
+fn usual_root() -> DevelopmentRoot {
+    let mut seen = BTreeSet::new();
+    for _ in 0..MAX_TRIES {
+        let root = DevelopmentRoot::generate().expect("a root");
+        if root.certificate_der().len() == USUAL_BYTES.0 {
+            return root;
+        }
+        seen.insert(root.certificate_der().len());
+    }
+    panic!("expected a root's certificate of {} bytes, got {seen:?}: correct USUAL_BYTES", USUAL_BYTES.0)
+}
+
+/// A signer of documents under `root` with certificates of the usual length.
+fn usual_signer(root: &DevelopmentRoot) -> DocumentSigner {
+    let mut seen = BTreeSet::new();
+    for _ in 0..MAX_TRIES {
+        let signer = DocumentSigner::issue(root, "simulated", START_MS).expect("a leaf");
+        let content = DocumentContent {
+            module_id: String::new(),
+            timestamp_ms: START_MS,
+            pcrs: BTreeMap::new(),
+            public_key: None,
+            user_data: None,
+            nonce: None,
+        };
+        let bytes = signer.document(&content).expect("a document").len();
+        if bytes == USUAL_BYTES.1 {
+            return signer;
+        }
+        seen.insert(bytes);
+    }
+    panic!("expected an empty document of {} bytes, got {seen:?}: correct USUAL_BYTES", USUAL_BYTES.1)
 }
 
 /// An operator's CLI on one co-signer.
@@ -242,13 +285,6 @@ impl SimulatedCli {
 /// The `add-user` of the base world's co-signer `i`: the first is the customer's.
 pub fn add_user(world: &World, i: usize, user: &str, jti: &str) -> AddUser {
     let base = &world.base;
-    let handler = Handler {
-        url: Text::new("https://handler.example/hook").expect("short"),
-        public_key: Bytes::new(base.handler.public_key()).expect("small"),
-        root: None,
-        networks: List::default(),
-        deadline_ms: 5_000,
-    };
     AddUser {
         token: Text::new(base.workspace_keys.pairing_token(user, jti, world.now)).expect("small"),
         workspace: base.workspace_keys.fingerprint(),
@@ -259,7 +295,7 @@ pub fn add_user(world: &World, i: usize, user: &str, jti: &str) -> AddUser {
         peer_measurements: List::default(),
         require_intent: true,
         allow_raw: i == 0,
-        approval: if i == 0 { ApprovalSetting::Handler(handler) } else { ApprovalSetting::None },
+        approval: if i == 0 { ApprovalSetting::Handler(base.handler.settings()) } else { ApprovalSetting::None },
     }
 }
 
@@ -274,66 +310,19 @@ pub fn purpose(user: &ApiUserId) -> KeyPurpose {
 }
 
 fn set_up(setting: Setting) -> Ready {
-    let base = Arc::new(Base::new());
-    let workspace = SimulatedWorkspace::new(Arc::clone(&base.workspace_keys), Store::default());
-    let scheme = SimulatedScheme::default();
-    let disks = vec![Disk::default(); 3];
-    let mut world = World::new(
-        Arc::clone(&base),
-        1,
-        Faults::none(),
-        workspace,
-        disks,
-        scheme.clone(),
-        base.handler.clone(),
-        START_MS,
-    );
+    let mut world = Base::empty(1);
+    let base = Arc::clone(&world.base);
     for i in 0..3 {
         world.boot(i);
         world.run(1_000, |_| false);
-        let mut cli = SimulatedCli::open(&mut world, i, 1);
-        let operator = (OperatorId(base.operator.public()), Text::new("operator").expect("short"));
-        let claim = Change::Claim {
-            operators: List::new(vec![operator]).expect("one"),
-            required: 1,
-            sealing_key: Text::new("simulated").expect("short"),
-        };
-        assert_eq!(cli.change(&mut world, claim), AdminResponse::Done(Done::Claimed));
-        let user = if i == 0 { base.signer_user.to_string() } else { format!("cloud-{i}") };
-        let mut add = add_user(&world, i, &user, &format!("jti-{i}"));
-        add.require_intent = setting.require_intent;
-        match cli.change(&mut world, Change::AddUser(Box::new(add))) {
-            AdminResponse::Done(Done::UserAdded { party, pairing, .. }) => {
-                world.cosigners[i].party = Some(party);
-                world.cosigners[i].pairing = Some(pairing);
-                let link_open = world.cosigners[i].link_open;
-                if link_open {
-                    world.notify(Notice::Connected { party });
-                }
-            }
-            other => panic!("not added: {other:?}"),
-        }
+        world.claim(i);
+        world.pair(i, setting);
     }
-    let mut parties: Vec<Party> = world
-        .cosigners
-        .iter()
-        .enumerate()
-        .map(|(i, c)| Party { id: c.party.expect("paired"), role: if i == 0 { Role::Customer } else { Role::Cloud } })
-        .collect();
-    parties.sort_by_key(|p| p.id);
-    let group = Group {
-        workspace: base.workspace_keys.id,
-        id: GROUP,
-        parties: List::new(parties).expect("three"),
-        threshold: setting.threshold,
-    };
+    let group = world.whole_group(GROUP, setting.threshold);
     world.notify(Notice::ProposeGroup { group: group.clone() });
     world.run(5_000, |_| false);
     for i in 0..3 {
-        let pairing = world.cosigners[i].pairing.expect("paired");
-        let mut cli = SimulatedCli::open(&mut world, i, 2);
-        let accepted = cli.change(&mut world, Change::AcceptGroup { pairing, group: group.clone() });
-        assert_eq!(accepted, AdminResponse::Done(Done::GroupAccepted { group: GROUP }));
+        world.accept(i, &group);
     }
     assert!(world.run(120_000, |w| w.workspace.group_is_ready(&GROUP)), "the group becomes ready");
     world.notify(Notice::GenerateKey { key: KEY, group: GROUP, purpose: purpose(&base.signer_user) });
@@ -356,15 +345,83 @@ fn set_up(setting: Setting) -> Ready {
         parties: world.cosigners.iter().map(|c| c.party.expect("paired")).collect(),
         pairings: world.cosigners.iter().map(|c| c.pairing.expect("paired")).collect(),
         store: world.workspace.store.clone(),
-        scheme,
+        scheme: world.scheme.clone(),
         now: world.now,
         base,
     }
 }
 
+impl Base {
+    /// A world of three co-signers that nobody has booted or claimed.
+    pub fn empty(seed: u64) -> World {
+        let base = Arc::new(Self::new());
+        let workspace = SimulatedWorkspace::new(Arc::clone(&base.workspace_keys), Store::default());
+        let (disks, scheme, handler) = (vec![Disk::default(); 3], SimulatedScheme::default(), base.handler.clone());
+        World::new(base, seed, Faults::none(), workspace, disks, scheme, handler, START_MS)
+    }
+}
+
+impl World {
+    /// The claim of the base world's operator.
+    pub fn claim_of(&self) -> Change {
+        let operator = (OperatorId(self.base.operator.public()), Text::new("operator").expect("short"));
+        Change::Claim {
+            operators: List::new(vec![operator]).expect("one"),
+            required: 1,
+            sealing_key: Text::new("simulated").expect("short"),
+        }
+    }
+
+    /// The base world's operator claims co-signer `i`.
+    pub fn claim(&mut self, i: usize) {
+        let claim = self.claim_of();
+        assert_eq!(self.operator(i, claim), AdminResponse::Done(Done::Claimed));
+    }
+
+    /// Pairs co-signer `i` with the workspace.
+    pub fn pair(&mut self, i: usize, setting: Setting) {
+        let user = if i == 0 { self.base.signer_user.to_string() } else { format!("cloud-{i}") };
+        let mut add = add_user(self, i, &user, &format!("jti-{i}"));
+        add.require_intent = setting.require_intent;
+        match self.operator(i, Change::AddUser(Box::new(add))) {
+            AdminResponse::Done(Done::UserAdded { party, pairing, .. }) => {
+                self.cosigners[i].party = Some(party);
+                self.cosigners[i].pairing = Some(pairing);
+                if self.cosigners[i].link_open {
+                    self.notify(Notice::Connected { party });
+                }
+            }
+            other => panic!("not added: {other:?}"),
+        }
+    }
+
+    /// A group of all co-signers; the first is the customer's.
+    pub fn whole_group(&self, id: GroupId, threshold: u16) -> Group {
+        let role = |i| if i == 0 { Role::Customer } else { Role::Cloud };
+        let parties = self.cosigners.iter().enumerate();
+        let mut parties: Vec<Party> =
+            parties.map(|(i, c)| Party { id: c.party.expect("paired"), role: role(i) }).collect();
+        parties.sort_by_key(|p| p.id);
+        let parties = List::new(parties).expect("three");
+        Group { workspace: self.base.workspace_keys.id, id, parties, threshold }
+    }
+
+    /// Operators of co-signer `i` accept a group.
+    pub fn accept(&mut self, i: usize, group: &Group) {
+        let pairing = self.cosigners[i].pairing.expect("paired");
+        let accepted = self.operator(i, Change::AcceptGroup { pairing, group: group.clone() });
+        assert_eq!(accepted, AdminResponse::Done(Done::GroupAccepted { group: group.id }));
+    }
+}
+
 /// The path of the base world's vault account.
 pub fn path() -> DerivationPath {
-    DerivationPath::vault(60, VAULT, 0, 0).expect("a path")
+    path_of(VAULT)
+}
+
+/// The path of a vault account.
+pub fn path_of(vault: u32) -> DerivationPath {
+    DerivationPath::vault(60, vault, 0, 0).expect("a path")
 }
 
 impl World {
@@ -375,7 +432,12 @@ impl World {
 
     /// The public key of the base world's vault account.
     pub fn vault_key(&self) -> SignerKey {
-        let certificate = self.workspace.store.certificates[&KEY].certificate.as_ref().expect("certified");
+        self.certified_key(&KEY)
+    }
+
+    /// The public key that a certificate of this key names.
+    pub fn certified_key(&self, key: &KeyId) -> SignerKey {
+        let certificate = self.workspace.store.certificates[key].certificate.as_ref().expect("certified");
         certificate.peek_unverified().expect("decodes").public_key
     }
 
@@ -391,14 +453,25 @@ impl World {
         base.client.request(TransactionId([n; 16]), GROUP, KEY, &base.signer_user, body, nonce, self.now)
     }
 
-    /// Hands a request to the coordinator, as the workspace's API does. Returns the digest.
+    /// Hands a request to the coordinator, as the workspace's API does.
     pub fn submit(&mut self, request: TransactionRequest, digest: [u8; 32], operation: Operation) {
+        self.submit_all(request, vec![digest], operation, (VAULT, self.vault_key()));
+    }
+
+    /// The same with several digests, and any vault account with its public key.
+    pub fn submit_all(
+        &mut self,
+        request: TransactionRequest,
+        digests: Vec<[u8; 32]>,
+        operation: Operation,
+        (vault, public_key): (u32, SignerKey),
+    ) {
         let record = TransactionRecord::new(
             request,
             operation,
-            vec![digest],
-            path(),
-            self.vault_key(),
+            digests,
+            path_of(vault),
+            public_key,
             self.now,
             self.workspace.settings.authorise_ms,
         );

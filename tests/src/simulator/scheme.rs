@@ -1,6 +1,6 @@
 //! A threshold scheme without any security, for the simulator: it exchanges messages as a real one does, and what comes
 //! out has the real forms (auxiliary information from the committed fixtures, shares of a real polynomial, signatures that
-//! verify), but it computes each signature with the whole secret in one place.
+//! verify, another one for each execution), but it computes each signature with the whole secret in one place.
 
 use ciborium::into_writer;
 use countersign_mpc::{Failure, KeyShareBytes, Machine, Output, Plan, ReceiveError, Scheme, Step, public};
@@ -8,7 +8,7 @@ use countersign_wire::key::{EcdsaSignature, PublicKey};
 use generic_ec::curves::Secp256k1;
 use generic_ec::{NonZero, Point, Scalar};
 use k256::ecdsa::SigningKey;
-use k256::ecdsa::signature::hazmat::PrehashSigner;
+use k256::ecdsa::hazmat::SignPrimitive;
 use key_share::{DirtyCoreKeyShare, DirtyKeyInfo, Valid, Validate, VssSetup};
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
@@ -27,6 +27,23 @@ pub struct Memory {
     pub shares: Vec<Vec<u8>>,
     /// Every execution id with the parties that started it.
     pub executions: BTreeMap<[u8; 32], Vec<u16>>,
+    /// For each execution, what each party believes that all of them do: equal, or the protocol above is broken.
+    pub plans: BTreeMap<[u8; 32], BTreeMap<u16, [u8; 32]>>,
+    /// What was signed with which key (its root), with every signature that some party's machine put together: another one
+    /// for each execution.
+    pub signatures: BTreeMap<Signed, BTreeSet<SignatureBytes>>,
+}
+
+/// `r` and `s` of a signature.
+pub type SignatureBytes = ([u8; 32], [u8; 32]);
+
+/// A signed digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signed {
+    /// The key, from which the path leads to the one that signed.
+    pub root: PublicKey,
+    pub path: Vec<u32>,
+    pub digest: [u8; 32],
 }
 
 impl Memory {
@@ -73,7 +90,11 @@ impl Scheme for SimulatedScheme {
                 execution.0
             }
         };
-        self.memory.lock().unwrap().executions.entry(execution).or_default().push(plan.index());
+        {
+            let mut memory = self.memory.lock().unwrap();
+            memory.executions.entry(execution).or_default().push(plan.index());
+            memory.plans.entry(execution).or_default().insert(plan.index(), common(&plan)?);
+        }
         let mut machine = SimulatedMachine {
             plan,
             execution,
@@ -86,6 +107,27 @@ impl Scheme for SimulatedScheme {
         machine.speak();
         Ok(Box::new(machine))
     }
+}
+
+/// Hash of what all parties of an execution have to agree on.
+fn common(plan: &Plan) -> Result<[u8; 32], Failure> {
+    let internal = |_| Failure::Internal { detail: "not a share".to_owned() };
+    let mut hash = Sha256::new_with_prefix(plan.name());
+    match plan {
+        Plan::AuxInfo { parties, .. } => hash.update(parties.to_be_bytes()),
+        Plan::Keygen { parties, threshold, .. } => {
+            hash.update(parties.to_be_bytes());
+            hash.update(threshold.to_be_bytes());
+        }
+        Plan::Sign { signers, share, aux, path, digest, .. } => {
+            signers.iter().for_each(|signer| hash.update(signer.to_be_bytes()));
+            path.elements().iter().for_each(|element| hash.update(element.to_be_bytes()));
+            hash.update(public::outcome(share).map_err(internal)?.commitment);
+            hash.update(public::aux_commitment(aux).map_err(internal)?);
+            hash.update(digest);
+        }
+    }
+    Ok(hash.finalize().into())
 }
 
 impl SimulatedMachine {
@@ -168,11 +210,16 @@ impl SimulatedMachine {
             parent = step.child_public_key;
         }
         let key = SigningKey::from_slice(secret.to_be_bytes().as_bytes()).map_err(|_| internal("secret"))?;
-        let (signature, recovery): (k256::ecdsa::Signature, k256::ecdsa::RecoveryId) =
-            key.sign_prehash(digest).map_err(|_| internal("signing"))?;
+        let prehash = (*digest).into();
+        let scalar = key.as_nonzero_scalar();
+        let signed = scalar.try_sign_prehashed_rfc6979::<Sha256>(&prehash, &self.execution);
+        let (signature, recovery) = signed.map_err(|_| internal("signing"))?;
+        let recovery = recovery.ok_or_else(|| internal("no recovery id"))?;
         let (r, s) = signature.split_bytes();
         memory.signed.insert(*digest);
         memory.completed.entry(*digest).or_default().insert(self.execution);
+        let what = Signed { root: outcome.public_key, path: path.elements().to_vec(), digest: *digest };
+        memory.signatures.entry(what).or_default().insert((r.into(), s.into()));
         Ok(Output::Signature(EcdsaSignature { r: r.into(), s: s.into(), v: recovery.to_byte() }))
     }
 }

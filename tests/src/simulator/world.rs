@@ -4,15 +4,16 @@ use super::cosigner::{Disk, SimulatedCosigner};
 use super::faults::{Faults, between, happens};
 use super::people::SimulatedHandler;
 use super::scenario::Base;
-use super::scheme::SimulatedScheme;
+use super::scheme::{SignatureBytes, SimulatedScheme};
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
     Capabilities, Core, Effect, ExchangeFailure, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec, Purpose,
     SealingKeyAnswer,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
-use countersign_mpc::{Scheme, Step};
+use countersign_mpc::{Output, Primes, Scheme, Step};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
+use countersign_wire::host_link::LinkDown;
 use countersign_wire::ids::PartyId;
 use countersign_wire::relay::{RelayDown, RelayUp};
 use countersign_wire::signed::sign_bytes;
@@ -20,7 +21,7 @@ use countersign_wire::{Bytes, Message, Signed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
@@ -28,16 +29,49 @@ use zeroize::Zeroizing;
 /// Simulated Unix time at which every world begins, in ms.
 pub const START_MS: u64 = 1_800_000_000_000;
 
+/// Simulated time in which safe primes are found, in ms.
+pub const PRIMES_MS: u64 = 500;
+
 /// Sees a peer packet (from, to, bytes) and says what is delivered in its place, if anything.
 pub type OnPeer = Box<dyn FnMut(PartyId, PartyId, Vec<u8>) -> Option<Vec<u8>>>;
 
 enum Event {
-    Input { cosigner: usize, generation: u64, input: Box<Input> },
-    Wake { cosigner: usize, at: u64 },
-    Applied { cosigner: usize, generation: u64 },
-    Boot { cosigner: usize },
-    Up { cosigner: usize, frame: Vec<u8> },
-    WorkspaceWake { at: u64 },
+    /// `connection` is the host's, where the input comes from there.
+    Input {
+        cosigner: usize,
+        generation: u64,
+        connection: Option<u64>,
+        input: Box<Input>,
+    },
+    Wake {
+        cosigner: usize,
+        at: u64,
+    },
+    Applied {
+        cosigner: usize,
+        generation: u64,
+        connection: u64,
+    },
+    Boot {
+        cosigner: usize,
+    },
+    /// The host is back.
+    Attach {
+        cosigner: usize,
+        generation: u64,
+    },
+    /// The link is back.
+    LinkBack {
+        cosigner: usize,
+        connection: u64,
+    },
+    Up {
+        cosigner: usize,
+        frame: Vec<u8>,
+    },
+    WorkspaceWake {
+        at: u64,
+    },
 }
 
 /// Sees an effect of a co-signer.
@@ -72,6 +106,16 @@ pub struct World {
     pub slow: Option<(usize, u64)>,
     /// How long the callback handler thinks, in ms.
     pub handler_thinks_ms: u64,
+    /// Co-signers find safe primes themselves, as those in production do. Each search finds others.
+    pub finds_primes: bool,
+    /// Searches for safe primes that were begun.
+    pub prime_searches: u64,
+    /// The signatures that reached a core: what only a machine had, and lost with its core, is not there.
+    pub finished: BTreeSet<SignatureBytes>,
+    /// Where callbacks went that did not go to the handler.
+    pub misdirected: Vec<String>,
+    /// Frames of all links on the way up, to send them again over others.
+    said: VecDeque<Vec<u8>>,
     /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
     pub on_route: Option<PacketRouter>,
     events: BTreeMap<(u64, u64), Event>,
@@ -110,6 +154,11 @@ impl World {
             stalled: None,
             slow: None,
             handler_thinks_ms: 0,
+            finds_primes: false,
+            prime_searches: 0,
+            finished: BTreeSet::new(),
+            misdirected: Vec::new(),
+            said: VecDeque::new(),
             on_route: None,
             events: BTreeMap::new(),
             next: 0,
@@ -157,12 +206,14 @@ impl World {
         let cosigner = &mut self.cosigners[i];
         cosigner.generation += 1;
         cosigner.core = Some(core);
+        (cosigner.attached, cosigner.connection) = (true, cosigner.connection + 1);
         self.input(i, 1, Input::HostConnected);
     }
 
     /// What a boot of a co-signer is given.
     pub fn capabilities(&self, i: usize, seed: [u8; 32]) -> Capabilities {
-        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, i)
+        let given = (!self.finds_primes).then_some(i);
+        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, given)
     }
 
     /// The process of a co-signer ends. Of the batches under way a prefix may have become durable.
@@ -186,12 +237,58 @@ impl World {
         cosigner.generation += 1;
         cosigner.wake_at = None;
         cosigner.admin_mail.clear();
-        if cosigner.link_open {
-            cosigner.link_open = false;
-            self.disconnected(i);
-        }
+        self.hang_up(i);
         let pause = between(&mut self.rng, 3_000);
         self.at(pause, Event::Boot { cosigner: i });
+    }
+
+    /// The process of a host ends, and its co-signer lives on. Of the batches under way a prefix became durable, and no
+    /// acknowledgement arrives; all else that was under way is lost.
+    pub fn lose_host(&mut self, i: usize) {
+        if !self.cosigners[i].attached {
+            return;
+        }
+        self.note("host gone", &[i as u8]);
+        let survivors = self.rng.next_u32() as usize % (self.cosigners[i].disk.pending.len() + 1);
+        let cosigner = &mut self.cosigners[i];
+        for _ in 0..survivors {
+            cosigner.disk.apply_next();
+        }
+        cosigner.disk.pending.clear();
+        cosigner.admin_mail.clear();
+        (cosigner.attached, cosigner.connection) = (false, cosigner.connection + 1);
+        self.hang_up(i);
+        self.input(i, 0, Input::HostGone);
+        let (pause, generation) = (between(&mut self.rng, 3_000), self.cosigners[i].generation);
+        self.at(pause, Event::Attach { cosigner: i, generation });
+    }
+
+    /// A link breaks. The host opens it again, unless the workspace refused the token: then the co-signer gets a new one.
+    pub fn break_link(&mut self, i: usize) {
+        let Some(pairing) = self.cosigners[i].pairing.filter(|_| self.cosigners[i].link_open) else { return };
+        self.note("link down", &[i as u8]);
+        self.hang_up(i);
+        if self.rng.next_u32().is_multiple_of(4) {
+            return self.input(i, 1, Input::LinkDown { pairing, reason: LinkDown::Unauthorised });
+        }
+        self.input(i, 1, Input::LinkDown { pairing, reason: LinkDown::Connection });
+        let (pause, connection) = (1 + between(&mut self.rng, 3_000), self.cosigners[i].connection);
+        self.at(pause, Event::LinkBack { cosigner: i, connection });
+    }
+
+    fn hang_up(&mut self, i: usize) {
+        if std::mem::take(&mut self.cosigners[i].link_open) {
+            self.disconnected(i);
+        }
+    }
+
+    fn link_opened(&mut self, i: usize) {
+        let Some(pairing) = self.cosigners[i].pairing else { return };
+        self.cosigners[i].link_open = true;
+        self.input(i, 5, Input::LinkUp { pairing });
+        if let Some(party) = self.cosigners[i].party {
+            self.notify(Notice::Connected { party });
+        }
     }
 
     fn disconnected(&mut self, i: usize) {
@@ -202,8 +299,10 @@ impl World {
 
     /// Something happens to a co-signer after `delay` ms.
     pub fn input(&mut self, i: usize, delay: u64, input: Input) {
+        let own = matches!(input, Input::Job { .. } | Input::Tick | Input::HostConnected | Input::HostGone);
+        let connection = (!own).then_some(self.cosigners[i].connection);
         let generation = self.cosigners[i].generation;
-        self.at(delay, Event::Input { cosigner: i, generation, input: Box::new(input) });
+        self.at(delay, Event::Input { cosigner: i, generation, connection, input: Box::new(input) });
     }
 
     /// Runs until `done` or for `limit_ms` of simulated time. Returns whether it was done.
@@ -228,9 +327,22 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Input { cosigner, generation, input } => {
-                if self.cosigners[cosigner].generation == generation {
+            Event::Input { cosigner, generation, connection, input } => {
+                let now = &self.cosigners[cosigner];
+                if now.generation == generation && connection.is_none_or(|c| c == now.connection) {
                     self.step(cosigner, *input);
+                }
+            }
+            Event::Attach { cosigner, generation } => {
+                if self.cosigners[cosigner].generation == generation {
+                    self.cosigners[cosigner].attached = true;
+                    self.step(cosigner, Input::HostConnected);
+                }
+            }
+            Event::LinkBack { cosigner, connection } => {
+                let now = &self.cosigners[cosigner];
+                if now.connection == connection && now.core.is_some() && !now.link_open {
+                    self.link_opened(cosigner);
                 }
             }
             Event::Wake { cosigner, at } => {
@@ -239,8 +351,9 @@ impl World {
                     self.step(cosigner, Input::Tick);
                 }
             }
-            Event::Applied { cosigner, generation } => {
+            Event::Applied { cosigner, generation, connection } => {
                 if self.cosigners[cosigner].generation == generation
+                    && self.cosigners[cosigner].connection == connection
                     && self.stalled != Some(cosigner)
                     && let Some(sequence) = self.cosigners[cosigner].disk.apply_next()
                 {
@@ -261,6 +374,9 @@ impl World {
     fn step(&mut self, i: usize, input: Input) {
         let now = self.now;
         let Some(core) = self.cosigners[i].core.as_mut() else { return };
+        if let Input::Job { event: JobEvent::Done(Output::Signature(signature)), .. } = &input {
+            self.finished.insert((signature.r, signature.s));
+        }
         let effects = core.step(now, input);
         if let Some(failure) = core.failure() {
             panic!("co-signer {i} stopped: {failure}");
@@ -269,6 +385,12 @@ impl World {
             if self.chance(self.faults.crash) {
                 return self.crash(i);
             }
+            if self.chance(self.faults.host_crash) {
+                self.lose_host(i);
+            }
+            if self.chance(self.faults.link_break) {
+                self.break_link(i);
+            }
             self.perform(i, effect);
         }
     }
@@ -276,6 +398,9 @@ impl World {
     fn perform(&mut self, i: usize, effect: Effect) {
         if let Some(watch) = self.on_effect.as_mut() {
             watch(i, &effect);
+        }
+        if !self.cosigners[i].attached && is_for_host(&effect) {
+            return;
         }
         match effect {
             Effect::LoadBlobs => {
@@ -289,17 +414,14 @@ impl World {
             Effect::Persist { sequence, writes } => {
                 self.note("persist", &sequence.to_be_bytes());
                 self.cosigners[i].disk.pending.push_back((sequence, writes));
-                let (delay, generation) = (self.delay(), self.cosigners[i].generation);
-                self.at(delay, Event::Applied { cosigner: i, generation });
+                let delay = self.delay();
+                let (generation, connection) = (self.cosigners[i].generation, self.cosigners[i].connection);
+                self.at(delay, Event::Applied { cosigner: i, generation, connection });
             }
             Effect::LinkSend { frame, .. } => self.link_send(i, frame),
             Effect::LinkOpen { pairing, .. } => {
                 self.cosigners[i].pairing = Some(pairing);
-                self.cosigners[i].link_open = true;
-                self.input(i, 5, Input::LinkUp { pairing });
-                if let Some(party) = self.cosigners[i].party {
-                    self.notify(Notice::Connected { party });
-                }
+                self.link_opened(i);
             }
             Effect::LinkClose { .. } => self.cosigners[i].link_open = false,
             Effect::Admin { packet, .. } => self.cosigners[i].admin_mail.push_back(packet),
@@ -350,8 +472,10 @@ impl World {
     fn start_job(&mut self, i: usize, job: u64, spec: JobSpec) {
         match spec {
             JobSpec::Primes => {
-                let primes = cosigner_dev::test_primes(i % 3).expect("committed primes");
-                self.input(i, 500, Input::Job { job, event: JobEvent::Primes(primes) });
+                self.prime_searches += 1;
+                let primes = format!("simulated safe primes {}", self.prime_searches);
+                let primes = Primes::from_vec(primes.into_bytes());
+                self.input(i, PRIMES_MS, Input::Job { job, event: JobEvent::Primes(primes) });
             }
             JobSpec::CallbackKey => {
                 let key = Zeroizing::new(self.base.callback_key.clone());
@@ -410,6 +534,11 @@ impl World {
         } else {
             match spec.purpose {
                 Purpose::Pairing => Ok(self.workspace.keys.endpoint(&spec.path, &spec.body)),
+                Purpose::Callback if !self.handler.is_asked_by(spec) => {
+                    self.misdirected
+                        .push(format!("{}:{}{} trusting {:?}", spec.host, spec.port, spec.path, spec.trust));
+                    Err(ExchangeFailure::Dns("no such handler".into()))
+                }
                 Purpose::Callback => match self.handler.answer(&spec.body, self.base.callback_public.as_ref()) {
                     Some(body) => Ok(HttpAnswer { status: 200, body }),
                     None => Err(ExchangeFailure::Timeout(spec.deadline_ms)),
@@ -425,9 +554,18 @@ impl World {
         if !self.cosigners[i].link_open {
             return;
         }
-        self.note("up", &[i as u8, (frame.len() % 251) as u8]);
+        self.note("up", &[&[i as u8][..], &frame.len().to_be_bytes()].concat());
         if self.chance(self.faults.drop) {
             return;
+        }
+        self.said.push_back(frame.clone());
+        if self.said.len() > 64 {
+            self.said.pop_front();
+        }
+        if self.chance(self.faults.impersonate) {
+            let (pick, delay) = (self.rng.next_u32() as usize % self.said.len(), self.delay());
+            let frame = self.said[pick].clone();
+            self.at(delay, Event::Up { cosigner: i, frame });
         }
         if self.chance(self.faults.tamper) {
             let bit = self.rng.next_u32() as usize % (frame.len() * 8);
@@ -443,13 +581,7 @@ impl World {
 
     fn up(&mut self, i: usize, frame: &[u8]) {
         if self.chance(self.faults.workspace_crash) {
-            self.note("workspace crash", &[]);
-            self.workspace.restart();
-            let connected: Vec<PartyId> =
-                self.cosigners.iter().filter(|c| c.link_open).filter_map(|c| c.party).collect();
-            for party in connected {
-                self.notify(Notice::Connected { party });
-            }
+            self.restart_workspace();
         }
         match RelayUp::decode(frame) {
             Ok(RelayUp::Workspace(bytes)) => {
@@ -462,7 +594,11 @@ impl World {
                 }
             }
             Ok(RelayUp::Peer { to, packet }) => {
-                let Some(from) = self.cosigners[i].party else { return };
+                let Some(mut from) = self.cosigners[i].party else { return };
+                if self.chance(self.faults.impersonate) {
+                    let pick = self.rng.next_u32() as usize % self.cosigners.len();
+                    from = self.cosigners[pick].party.unwrap_or(from);
+                }
                 let mut packet = packet.into_vec();
                 if let Some(look) = self.on_peer.as_mut() {
                     match look(from, to, packet) {
@@ -482,8 +618,19 @@ impl World {
         }
     }
 
+    /// The workspace's process ends and starts again. The links are its own, so all of them come up again.
+    pub fn restart_workspace(&mut self) {
+        self.note("workspace crash", &[]);
+        self.workspace.restart();
+        let connected: Vec<PartyId> = self.cosigners.iter().filter(|c| c.link_open).filter_map(|c| c.party).collect();
+        for party in connected {
+            self.notify(Notice::Connected { party });
+        }
+    }
+
     /// A frame for a co-signer, through its hostile host.
     fn down(&mut self, mut i: usize, mut frame: Vec<u8>) {
+        self.note("down", &[&[i as u8][..], &frame.len().to_be_bytes()].concat());
         if self.chance(self.faults.drop) {
             return;
         }
@@ -520,11 +667,18 @@ impl World {
             return;
         }
         let orders = self.workspace.coordinator.step(self.now, &mut self.rng, notice);
-        for order in orders {
-            match order {
-                Order::Persist(record) => self.workspace.store.put(*record),
-                Order::Send { to, message } => self.say(to, *message),
-                Order::Report(_) => {}
+        let (records, others): (Vec<_>, Vec<_>) = orders.into_iter().partition(|o| matches!(o, Order::Persist(_)));
+        for record in records {
+            if let Order::Persist(record) = record {
+                self.workspace.store.put(*record);
+            }
+        }
+        if self.chance(self.faults.workspace_crash) {
+            return self.restart_workspace();
+        }
+        for order in others {
+            if let Order::Send { to, message } = order {
+                self.say(to, *message);
             }
         }
         let wake = self.workspace.coordinator.next_wake_ms();
@@ -555,6 +709,24 @@ impl World {
         for i in receivers {
             self.down(i, frame.clone());
         }
+    }
+}
+
+/// Whether an effect needs the host. Batches that it did not get are sent again when it is back; all else is lost.
+fn is_for_host(effect: &Effect) -> bool {
+    match effect {
+        Effect::LoadBlobs
+        | Effect::Persist { .. }
+        | Effect::LinkSend { .. }
+        | Effect::LinkOpen { .. }
+        | Effect::LinkClose { .. }
+        | Effect::Admin { .. }
+        | Effect::AdminClose { .. }
+        | Effect::Exchange { .. }
+        | Effect::GenerateSealingKey { .. }
+        | Effect::UnwrapSealingKey { .. }
+        | Effect::Report { .. } => true,
+        Effect::StartJob { .. } | Effect::JobMessage { .. } | Effect::DropJob { .. } | Effect::WakeAt { .. } => false,
     }
 }
 

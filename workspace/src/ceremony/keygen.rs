@@ -97,7 +97,9 @@ impl KeyCeremony {
     /// A key generation that could not even start ends after so many attempts or so long.
     fn give_up_if_hopeless(&mut self, ctx: &Context<'_>) {
         let late = ctx.now_ms >= self.give_up_at_ms;
-        let lasting = self.agreement.record.attempts > 0 && self.agreement.trouble.as_ref().is_some_and(is_lasting);
+        let lasting = self.agreement.record.attempts > 0
+            && !self.agreement.was_started
+            && self.agreement.trouble.as_ref().is_some_and(is_lasting);
         if self.agreement.is_idle()
             && (late || lasting || self.agreement.record.attempts >= ctx.settings.keygen_attempts)
         {

@@ -30,6 +30,7 @@ mod routing;
 mod session;
 mod settings;
 mod signing;
+mod suspicion;
 mod timers;
 
 #[cfg(test)]

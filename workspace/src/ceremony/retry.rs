@@ -1,4 +1,5 @@
 use super::settings::Settings;
+use rand_core::RngCore;
 
 /// When a message is due again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,13 @@ fn doubled(wait_ms: u64, first_ms: u64, longest_ms: u64) -> u64 {
     wait_ms.saturating_mul(2).clamp(first_ms.max(1), longest_ms.max(first_ms).max(1))
 }
 
+/// A wait from half of `wait_ms` to all of it, so that what failed together does not come back together.
+pub(super) fn jittered(wait_ms: u64, entropy: &mut dyn RngCore) -> u64 {
+    let least = wait_ms.saturating_sub(wait_ms / 2);
+    let span = (wait_ms / 2).saturating_add(1);
+    least.saturating_add(entropy.next_u64().checked_rem(span).unwrap_or(0))
+}
+
 /// The wait before attempt number `attempts + 1`.
 pub(super) fn wait_before_attempt(attempts: u32, first_ms: u64, longest_ms: u64) -> u64 {
     let factor = 1u64.checked_shl(attempts.saturating_sub(1).min(32)).unwrap_or(u64::MAX);
@@ -40,6 +48,18 @@ pub(super) fn wait_before_attempt(attempts: u32, first_ms: u64, longest_ms: u64)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_failed_together_does_not_come_back_together() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let waits: BTreeSet<u64> = (0..64).map(|_| jittered(1_000, &mut rng)).collect();
+        assert!(waits.len() > 32, "{waits:?}");
+        assert!(waits.iter().all(|wait| (500..=1_000).contains(wait)), "{waits:?}");
+        assert_eq!((jittered(0, &mut rng), jittered(1, &mut rng)), (0, 1));
+    }
 
     #[test]
     fn waits_double_up_to_the_longest() {

@@ -4,6 +4,7 @@
 use super::context::{Context, list_parties};
 use super::parties::Parties;
 use super::retry::Retry;
+use super::suspicion::Suspicion;
 use countersign_wire::ceremony::{Ready, Work, WorkspaceMessage};
 use countersign_wire::group::Group;
 use countersign_wire::ids::{PartyId, SessionId};
@@ -26,6 +27,10 @@ pub(super) struct Attempt {
     /// In the order in which they came.
     readies: Vec<(u16, Signed<Ready>, Terms)>,
     refused: BTreeMap<PartyId, Refusal>,
+    suspicion: Suspicion,
+    /// Whether a better set of signers is waited for, and until when.
+    patient: bool,
+    patient_until_ms: u64,
     signers: Option<Vec<u16>>,
     retries: BTreeMap<PartyId, Retry>,
 }
@@ -48,6 +53,7 @@ impl Attempt {
         work: Work,
         authorisation_hash: [u8; 32],
         may_start: bool,
+        suspicion: Suspicion,
     ) -> Self {
         let until_ms = ctx.now_ms.saturating_add(ctx.settings.sign_session_ms);
         Self {
@@ -61,6 +67,9 @@ impl Attempt {
             fails_at_ms: until_ms.saturating_add(ctx.settings.resolve_margin_ms),
             readies: Vec::new(),
             refused: BTreeMap::new(),
+            patient: !suspicion.is_empty(),
+            suspicion,
+            patient_until_ms: ctx.now_ms.saturating_add(ctx.settings.sign_session_ms / 4),
             signers: None,
             retries: BTreeMap::new(),
         }
@@ -130,25 +139,43 @@ impl Attempt {
         self.signers.as_ref().is_some_and(|signers| signers.contains(&index))
     }
 
-    /// The customer's co-signer and the first others that are Ready on its terms.
-    fn choose(&self, group: &Group) -> Option<Vec<u16>> {
+    /// The customer's co-signer and the first others that are Ready on its terms, those that spoilt an attempt last.
+    /// `None` also while one that spoilt fewer may still answer.
+    fn choose(&self, ctx: &Context<'_>, group: &Group) -> Option<Vec<u16>> {
         let customer = group.customer().and_then(|id| group.index_of(&id))?;
         let (_, _, terms) = self.readies.iter().find(|(index, _, _)| *index == customer)?;
-        let others = self.readies.iter().filter(|(index, _, theirs)| *index != customer && theirs == terms);
-        let mut signers: Vec<u16> = std::iter::once(customer)
-            .chain(others.map(|(index, _, _)| *index))
-            .take(usize::from(group.threshold))
+        let spoilt = |index: &u16| group.party(*index).map_or(0, |party| self.suspicion.of(&party.id));
+        let mut others: Vec<u16> = self
+            .readies
+            .iter()
+            .filter(|(index, _, theirs)| *index != customer && theirs == terms)
+            .map(|(index, _, _)| *index)
             .collect();
+        // Stable: among equals the first to be Ready.
+        others.sort_by_key(spoilt);
+        let mut signers: Vec<u16> =
+            std::iter::once(customer).chain(others).take(usize::from(group.threshold)).collect();
+        let worst = signers.iter().filter(|index| **index != customer).map(spoilt).max().unwrap_or(0);
+        let better = self.awaited(group).any(|id| ctx.parties.is_connected(&id) && self.suspicion.of(&id) < worst);
+        if better && self.patient {
+            return None;
+        }
         signers.sort_unstable();
         group.are_signers(&signers).then_some(signers)
+    }
+
+    /// The signers, once they are chosen.
+    pub fn signers(&self) -> Option<&[u16]> {
+        self.signers.as_deref()
     }
 
     /// Does whatever is due.
     pub fn advance(&mut self, ctx: &mut Context<'_>, group: &Group) -> Turn {
         let mut turn = Turn::Goes;
         if self.signers.is_none() {
+            self.patient &= ctx.now_ms < self.patient_until_ms;
             if self.may_start
-                && let Some(signers) = self.choose(group)
+                && let Some(signers) = self.choose(ctx, group)
             {
                 self.start(ctx, group, signers);
                 turn = Turn::Starts;
@@ -244,7 +271,11 @@ impl Attempt {
     }
 
     pub fn next_wake_ms(&self, parties: &Parties, group: &Group) -> u64 {
-        let deadline = if self.signers.is_some() { self.fails_at_ms } else { self.prepare_until_ms };
+        let deadline = match self.signers {
+            Some(_) => self.fails_at_ms,
+            None if self.patient => self.patient_until_ms,
+            None => self.prepare_until_ms,
+        };
         let resends = self.awaited(group).filter(|id| parties.is_connected(id));
         resends.map(|id| self.retries.get(&id).map_or(0, |retry| retry.at_ms)).fold(deadline, u64::min)
     }

@@ -34,7 +34,8 @@ pub struct Settings {
     pub keygen_attempts: u32,
     /// Sessions that one digest may take.
     pub sign_attempts: u32,
-    /// Signing sessions that run at one time; more wait in order.
+    /// Signing sessions that run at one time; more wait in order. Each takes about a second of one core at every party,
+    /// and all that run together have to end before the deadline of each: as many as two cores do in a fraction of it.
     pub max_sign_sessions: usize,
 }
 
@@ -57,7 +58,7 @@ impl Default for Settings {
             aux_retry_longest_ms: 300_000,
             keygen_attempts: 5,
             sign_attempts: 30,
-            max_sign_sessions: 64,
+            max_sign_sessions: 8,
         }
     }
 }

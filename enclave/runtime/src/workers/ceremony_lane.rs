@@ -1,4 +1,5 @@
-//! A thread that drives many machines in turns.
+//! A thread that drives many machines, the oldest that can go on first: work that came first ends first, and a burst does
+//! not run late as a whole.
 
 use super::job::{Control, guarded};
 use super::load::Load;
@@ -8,7 +9,7 @@ use cosigner_core::{Input, JobEvent};
 use countersign_mpc::{Machine, Plan, Scheme, Step};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl CeremonyLane {
     ) -> io::Result<Self> {
         let (sender, commands) = channel::channel();
         let body = move || {
-            let lane = Lane { scheme, load, events: events.clone(), sessions: BTreeMap::new(), ready: VecDeque::new() };
+            let lane = Lane { scheme, load, events: events.clone(), sessions: BTreeMap::new(), ready: BTreeSet::new() };
             if catch_unwind(AssertUnwindSafe(move || lane.run(&commands))).is_err() {
                 // Sessions are lost with the thread, and nobody can say which.
                 let _ = events.blocking_send(Event::WorkerLost(name));
@@ -102,8 +103,8 @@ struct Lane {
     load: Arc<Load>,
     events: mpsc::Sender<Event>,
     sessions: BTreeMap<u64, Session>,
-    /// Jobs that can go on, in the order of their turns.
-    ready: VecDeque<u64>,
+    /// Jobs that can go on. Their numbers grow, so the first is the oldest.
+    ready: BTreeSet<u64>,
 }
 
 impl Lane {
@@ -123,10 +124,17 @@ impl Lane {
                 }
             }
             self.drop_cancelled();
-            if let Some(job) = self.ready.pop_front() {
-                self.take_turn(job);
-            }
+            self.serve_one();
         }
+    }
+
+    /// One turn of the oldest session that can go on. Whether there was one.
+    fn serve_one(&mut self) -> bool {
+        let job = self.ready.pop_first();
+        if let Some(job) = job {
+            self.take_turn(job);
+        }
+        job.is_some()
     }
 
     fn obey(&mut self, command: Command) {
@@ -136,8 +144,8 @@ impl Lane {
                 // Without a session the job ended or was dropped.
                 if let Some(session) = self.sessions.get_mut(&job) {
                     session.inbox.push_back(Message { from, broadcast, bytes: message });
-                    if session.needs_message && !self.ready.contains(&job) {
-                        self.ready.push_back(job);
+                    if session.needs_message {
+                        self.ready.insert(job);
                     }
                 }
             }
@@ -163,7 +171,7 @@ impl Lane {
             Ok(machine) => {
                 let session = Session { machine, control, inbox: VecDeque::new(), needs_message: false, finishes: false };
                 self.sessions.insert(job, session);
-                self.ready.push_back(job);
+                self.ready.insert(job);
             }
             Err(failure) => report(&self.events, job, JobEvent::Failed(failure)),
         }
@@ -185,7 +193,7 @@ impl Lane {
         let turn = session.turn(job, &self.events);
         drop(computing);
         match turn {
-            Turn::Ready => self.ready.push_back(job),
+            Turn::Ready => drop(self.ready.insert(job)),
             Turn::Waits => {}
             Turn::Ended(event) => {
                 self.end(job);
@@ -196,7 +204,7 @@ impl Lane {
     }
 
     fn end(&mut self, job: u64) {
-        self.ready.retain(|ready| *ready != job);
+        self.ready.remove(&job);
         if let Some(session) = self.sessions.remove(&job)
             && guarded(move || drop(session)).is_err()
         {
@@ -252,5 +260,78 @@ impl Session {
 pub(super) fn report(events: &mpsc::Sender<Event>, job: u64, event: JobEvent) {
     if events.blocking_send(Event::Input(Input::Job { job, event })).is_err() {
         tracing::debug!(job, "nobody listens any more");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_mpc::{ExecutionId, Failure, ReceiveError};
+    use countersign_wire::key::EcdsaSignature;
+    use rand_core::CryptoRngCore;
+    use zeroize::Zeroizing;
+
+    /// Machines that let go of the thread three times, and after that wait for a message if their index says so.
+    struct Yielding;
+
+    struct YieldingMachine {
+        turns: u8,
+        waits: bool,
+    }
+
+    const WAITS: u16 = 7;
+
+    impl Scheme for Yielding {
+        fn start(&self, plan: Plan, _rng: Box<dyn CryptoRngCore + Send>) -> Result<Box<dyn Machine>, Failure> {
+            Ok(Box::new(YieldingMachine { turns: 3, waits: plan.index() == WAITS }))
+        }
+    }
+
+    impl Machine for YieldingMachine {
+        fn proceed(&mut self) -> Step {
+            match (self.turns, self.waits) {
+                (0, true) => Step::NeedMessage,
+                (0, false) => {
+                    Step::Done(countersign_mpc::Output::Signature(EcdsaSignature { r: [1; 32], s: [1; 32], v: 0 }))
+                }
+                _ => {
+                    self.turns -= 1;
+                    Step::Yield
+                }
+            }
+        }
+
+        fn receive(&mut self, _from: u16, _broadcast: bool, _message: &[u8]) -> Result<(), ReceiveError> {
+            self.waits = false;
+            Ok(())
+        }
+    }
+
+    fn start(lane: &mut Lane, job: u64, index: u16) {
+        let plan = Box::new(Plan::Keygen { execution: ExecutionId([0; 32]), index, parties: 3, threshold: 3 });
+        lane.obey(Command::Start { job, plan, seed: Zeroizing::new([0; 32]), control: Arc::default() });
+    }
+
+    #[test]
+    fn the_oldest_session_that_can_go_on_goes_on_first() {
+        let (events, mut ended) = mpsc::channel(16);
+        let load = Arc::new(Load::new(2));
+        let (sessions, ready) = (BTreeMap::new(), BTreeSet::new());
+        let mut lane = Lane { scheme: Arc::new(Yielding), load, events, sessions, ready };
+        start(&mut lane, 1, WAITS);
+        start(&mut lane, 2, 0);
+        start(&mut lane, 3, 0);
+        // The first waits in the end, the second is in the middle of its work.
+        for _ in 0..6 {
+            assert!(lane.serve_one());
+        }
+        start(&mut lane, 4, 0);
+        lane.obey(Command::Message { job: 1, from: 0, broadcast: true, message: vec![1] });
+        while lane.serve_one() {}
+        let mut order = Vec::new();
+        while let Ok(Event::Input(Input::Job { job, event: JobEvent::Done(_) })) = ended.try_recv() {
+            order.push(job);
+        }
+        assert_eq!(order, [1, 2, 3, 4]);
     }
 }

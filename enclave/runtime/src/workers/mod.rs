@@ -7,7 +7,8 @@
 //! | keys | 1 | RSA keys |
 //! | primes | 1 | safe primes, which give way to all others |
 //!
-//! A ceremony stays on one thread; a thread serves many ceremonies in turns, so that none waits for a free thread.
+//! A ceremony stays on one thread; a thread serves many ceremonies, the oldest that can go on first, so that none waits for
+//! a free thread while it has nothing else to do.
 
 mod ceremony_lane;
 mod job;

@@ -12,7 +12,7 @@ use super::context::{Context, list_parties, named, subject_kind, subject_text};
 use super::messages::Report;
 use super::parties::Parties;
 use super::record::{AgreementPhase, AgreementRecord};
-use super::retry::{Retry, wait_before_attempt};
+use super::retry::{Retry, jittered, wait_before_attempt};
 use super::timers::Owner;
 use countersign_wire::agreement::{Acknowledgement, Acknowledgements, Subject};
 use countersign_wire::ceremony::{Ready, Work, WorkspaceMessage};
@@ -35,6 +35,9 @@ pub(super) struct Agreement {
     pub record: AgreementRecord,
     /// The last trouble.
     pub trouble: Option<Refusal>,
+    /// Whether the last session that failed had been started: all parties had consented, so that no refusal which came
+    /// after that, perhaps of a delayed Prepare, says anything about the work itself.
+    pub was_started: bool,
     /// Whether `record` or `trouble` changed since it was stored.
     pub changed: bool,
     /// Parties that hold the published outcome, as the owner of this agreement learnt.
@@ -73,6 +76,7 @@ impl Agreement {
             retry_longest_ms,
             record,
             trouble: None,
+            was_started: false,
             changed: false,
             told: BTreeSet::new(),
             abandoned: None,
@@ -238,7 +242,8 @@ impl Agreement {
     fn attempt_failed(&mut self, ctx: &mut Context<'_>, refusal: Refusal, blamed: Option<PartyId>) {
         self.record.attempts = self.record.attempts.saturating_add(1);
         let wait = wait_before_attempt(self.record.attempts, ctx.settings.retry_first_ms, self.retry_longest_ms);
-        self.not_before_ms = ctx.now_ms.saturating_add(wait);
+        self.not_before_ms = ctx.now_ms.saturating_add(jittered(wait, ctx.entropy));
+        self.was_started = !matches!(self.record.phase, AgreementPhase::Preparing { .. });
         ctx.report(Report::Failed {
             kind: subject_kind(&self.subject),
             subject: subject_text(&self.subject),

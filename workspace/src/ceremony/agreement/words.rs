@@ -78,7 +78,9 @@ impl Agreement {
                 Code::Busy | Code::NotYet | Code::KeyPending => self.note(refusal),
                 _ => self.give_up(ctx, refusal, None),
             },
-            AgreementPhase::Started { session: current } if current == session => {
+            AgreementPhase::Started { session: current }
+                if current == session && !self.held.contains_key(&from) && !is_of_prepare(refusal.code) =>
+            {
                 self.note(refusal);
                 self.resolve(ctx, session);
             }
@@ -99,7 +101,7 @@ impl Agreement {
             AgreementPhase::Preparing { session: current } if current == session => {
                 self.give_up(ctx, refusal, blamed);
             }
-            AgreementPhase::Started { session: current } if current == session => {
+            AgreementPhase::Started { session: current } if current == session && !self.held.contains_key(&from) => {
                 self.note(refusal);
                 self.resolve(ctx, session);
             }
@@ -161,6 +163,22 @@ impl Agreement {
             _ => {}
         }
     }
+}
+
+/// Whether only a Prepare is refused with this code. All parties of a started session have answered theirs with Ready: a
+/// later answer is to one that was delayed or repeated on the way, and leaves the session alone.
+fn is_of_prepare(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Busy
+            | Code::NotYet
+            | Code::KeyPending
+            | Code::SessionOver
+            | Code::Conflict
+            | Code::GroupNotAccepted
+            | Code::Malformed
+            | Code::RawNotAllowed
+    )
 }
 
 /// Which agreement a co-signer's word concerns, as the word itself says; the agreement checks the signature.

@@ -9,6 +9,7 @@ use super::parties::Parties;
 use super::record::{Record, TransactionRecord, TransactionStatus};
 use super::retry::Retry;
 use super::session::Attempt;
+use super::suspicion::Suspicion;
 use super::timers::Owner;
 use countersign_wire::Signed;
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
@@ -35,13 +36,26 @@ pub(super) struct Signing {
     /// The Authorisation's end, while stored signatures may still be asked for.
     recover_until_ms: u64,
     queued: bool,
+    /// A session was offered in this step: it need not queue.
+    offered: bool,
+    suspicion: Suspicion,
     changed: bool,
 }
 
 impl Signing {
     pub fn new(record: TransactionRecord, group: Group) -> Self {
         let digests = record.digests.iter().map(|_| DigestState::default()).collect();
-        Self { record, group, asking: Retry::now(), digests, recover_until_ms: u64::MAX, queued: false, changed: false }
+        Self {
+            record,
+            group,
+            asking: Retry::now(),
+            digests,
+            recover_until_ms: u64::MAX,
+            queued: false,
+            offered: false,
+            suspicion: Suspicion::default(),
+            changed: false,
+        }
     }
 
     fn owner(&self) -> Owner {
@@ -169,6 +183,7 @@ impl Ceremony for Signing {
             let attempt = self.digests.get_mut(index).and_then(|d| d.attempt.as_mut());
             if attempt.is_some_and(|a| a.is_ended_by_reboot(&self.group, &party)) {
                 let sentence = format!("co-signer {party} restarted during the session");
+                self.spoilt(index, Some(party), None, Code::ProtocolAborted);
                 self.attempt_over(ctx, index, Refusal::new(Code::ProtocolAborted, sentence), false);
             }
         }
@@ -201,7 +216,8 @@ impl Ceremony for Signing {
                     && let Some(attempt) = self.digests.get_mut(index).and_then(|d| d.attempt.as_mut())
                     && attempt.on_refused(&self.group, from, refusal)
                 {
-                    self.attempt_over(ctx, index, named(&from, refusal), false);
+                    let last = self.spoilt(index, Some(from), None, refusal.code);
+                    self.attempt_over(ctx, index, named(&from, refusal), last);
                 }
             }
             CosignerMessage::Aborted { session, refusal, blamed } => {
@@ -217,7 +233,8 @@ impl Ceremony for Signing {
                             Report::Failed { kind: Kind::Sign, subject, refusal: refusal.clone(), blamed: *blamed };
                         ctx.report(report);
                     }
-                    self.attempt_over(ctx, index, refusal, false);
+                    let last = self.spoilt(index, Some(from), *blamed, refusal.code);
+                    self.attempt_over(ctx, index, refusal, last);
                 }
             }
             CosignerMessage::SignatureDone { digest_index, public_key, signature, .. } => {
@@ -268,7 +285,7 @@ impl Ceremony for Signing {
     }
 
     fn session_offered(&mut self) {
-        self.queued = false;
+        (self.queued, self.offered) = (false, true);
     }
 
     fn cancel(&mut self, ctx: &mut Context<'_>) {

@@ -4,8 +4,9 @@ use super::super::context::{Context, list_parties};
 use super::super::messages::{Kind, Report};
 use super::super::parties::Parties;
 use super::super::record::TransactionStatus;
-use super::super::retry::wait_before_attempt;
+use super::super::retry::{jittered, wait_before_attempt};
 use super::super::session::{Attempt, Turn};
+use super::super::suspicion::Failed;
 use super::Signing;
 use countersign_wire::ceremony::{Work, WorkspaceMessage};
 use countersign_wire::ids::{PartyId, SessionId};
@@ -24,6 +25,7 @@ impl Signing {
                 self.sign_digest(ctx, index, not_after_ms);
             }
         }
+        self.offered = false;
         let complete = self.record.signatures.iter().all(Option::is_some);
         if complete && !self.record.status.is_final() {
             self.end(ctx, TransactionStatus::Completed, None);
@@ -42,7 +44,10 @@ impl Signing {
                     }
                     self.changed = true;
                 }
-                Turn::Over { refusal, last } => self.attempt_over(ctx, index, refusal, last),
+                Turn::Over { refusal, last } => {
+                    let last = self.spoilt(index, None, None, refusal.code) || last;
+                    self.attempt_over(ctx, index, refusal, last);
+                }
             },
             None => {
                 let in_time = ctx.now_ms < not_after_ms;
@@ -85,7 +90,8 @@ impl Signing {
             let sentence = format!("waiting for co-signer {} to connect", list_parties(away));
             return self.note(Refusal::new(Code::Timeout, sentence));
         }
-        if *ctx.free_sign_sessions == 0 {
+        // Who waits already comes first.
+        if *ctx.free_sign_sessions == 0 || !(self.offered || ctx.waiting_for_session.is_empty()) {
             if !self.queued {
                 self.queued = true;
                 ctx.waiting_for_session.push_back(self.record.request.transaction);
@@ -104,7 +110,7 @@ impl Signing {
         let digest_index = u16::try_from(index).unwrap_or(u16::MAX);
         let request = self.record.request.clone();
         let work = Work::Sign { request, authorisation: signed, digest_index };
-        let mut attempt = Attempt::new(ctx, session, work, authorisation_hash, in_time);
+        let mut attempt = Attempt::new(ctx, session, work, authorisation_hash, in_time, self.suspicion.clone());
         // Nobody is Ready yet: this only sends the Prepares.
         let _ = attempt.advance(ctx, &self.group);
         if let Some(state) = self.digests.get_mut(index) {
@@ -115,12 +121,21 @@ impl Signing {
         ctx.report(Report::Began { kind: Kind::Sign, subject: self.subject() });
     }
 
+    /// Takes note of a session that failed. Whether no other signers are left that could do better.
+    pub(super) fn spoilt(&mut self, index: usize, from: Option<PartyId>, blamed: Option<PartyId>, code: Code) -> bool {
+        let attempt = self.digests.get(index).and_then(|d| d.attempt.as_ref());
+        let Some(signers) = attempt.and_then(Attempt::signers) else { return false };
+        self.suspicion.note(&self.group, &Failed { signers, from, blamed, code });
+        self.suspicion.no_signers_are_left(&self.group)
+    }
+
     pub(super) fn attempt_over(&mut self, ctx: &mut Context<'_>, index: usize, refusal: Refusal, last: bool) {
         self.close_attempt(ctx, index, true);
         let Some(state) = self.digests.get_mut(index) else { return };
         state.attempts = state.attempts.saturating_add(1);
         let (first_ms, longest_ms) = (ctx.settings.retry_first_ms, ctx.settings.retry_longest_ms);
-        state.not_before_ms = ctx.now_ms.saturating_add(wait_before_attempt(state.attempts, first_ms, longest_ms));
+        let wait_ms = wait_before_attempt(state.attempts, first_ms, longest_ms);
+        state.not_before_ms = ctx.now_ms.saturating_add(jittered(wait_ms, ctx.entropy));
         let exhausted = state.attempts >= ctx.settings.sign_attempts;
         if refusal.code == Code::AuthorisationExpired {
             return self.end(ctx, TransactionStatus::Timeout, Some(refusal));

@@ -103,6 +103,19 @@ pub struct Party {
     pub authorisation_ms: u64,
     /// Whether an operator allowed RAW.
     pub allow_raw: bool,
+    /// What it does in place of a signing session's rounds.
+    pub spoils: Option<Spoils>,
+    /// Signing sessions that it was told to start.
+    pub sign_starts: BTreeSet<SessionId>,
+}
+
+/// How a party spoils a signing session that it was eager to join.
+#[derive(Clone, Copy)]
+pub enum Spoils {
+    /// It says nothing.
+    Silently,
+    /// It aborts at once.
+    With(Code),
 }
 
 pub fn outcome_of(session: SessionId) -> [u8; 32] {
@@ -132,6 +145,8 @@ impl Party {
             sessions: BTreeMap::new(),
             authorisation_ms: 120_000,
             allow_raw: true,
+            spoils: None,
+            sign_starts: BTreeSet::new(),
         };
         this.restart(rng);
         this
@@ -379,6 +394,18 @@ impl Party {
             return vec![];
         }
         open.signers = Some(ids.clone());
+        if let Work::Sign { .. } = open.work {
+            self.sign_starts.insert(session);
+            match self.spoils {
+                None => {}
+                Some(Spoils::Silently) => return vec![],
+                Some(Spoils::With(code)) => {
+                    self.sessions.remove(&session);
+                    let refusal = Refusal::new(code, "no more");
+                    return vec![Out::Up(CosignerMessage::Aborted { session, refusal, blamed: None })];
+                }
+            }
+        }
         let mut out: Vec<Out> = ids.into_iter().filter(|id| *id != me).map(|id| Out::Peer(id, session)).collect();
         out.extend(self.finish_if_heard(session));
         out
@@ -393,6 +420,9 @@ impl Party {
 
     fn finish_if_heard(&mut self, session: SessionId) -> Vec<Out> {
         let me = self.id();
+        if self.spoils.is_some() && self.sign_starts.contains(&session) {
+            return vec![];
+        }
         let complete = self.sessions.get(&session).is_some_and(|open| {
             open.signers.as_ref().is_some_and(|s| s.iter().all(|id| *id == me || open.heard.contains(id)))
         });

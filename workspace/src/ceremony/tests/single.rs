@@ -10,10 +10,10 @@ use countersign_wire::ids::{KeyId, PartyId, SessionId, TransactionId};
 use countersign_wire::key::{DerivationPath, EcdsaSignature, KeyStatus};
 use countersign_wire::refusal::Code;
 
-const KEY: KeyId = KeyId([7; 16]);
-const TX: TransactionId = TransactionId([1; 16]);
+pub const KEY: KeyId = KeyId([7; 16]);
+pub const TX: TransactionId = TransactionId([1; 16]);
 
-fn ready_world(threshold: u16) -> World {
+pub fn ready_world(threshold: u16) -> World {
     let mut world = World::new(1, 3);
     let group = world.group(threshold);
     world.input(Input::ProposeGroup { group });
@@ -22,15 +22,15 @@ fn ready_world(threshold: u16) -> World {
     world
 }
 
-fn status(world: &World) -> TransactionStatus {
+pub fn status(world: &World) -> TransactionStatus {
     world.disk.transactions[&TX].status
 }
 
-fn customer(world: &World) -> PartyId {
+pub fn customer(world: &World) -> PartyId {
     world.group(2).customer().unwrap()
 }
 
-fn clouds(world: &World) -> Vec<PartyId> {
+pub fn clouds(world: &World) -> Vec<PartyId> {
     world.party_ids().into_iter().filter(|id| *id != customer(world)).collect()
 }
 

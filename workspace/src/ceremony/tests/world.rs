@@ -3,6 +3,7 @@
 use super::party::{FakeScheme, Out, Party, WORKSPACE, Wish};
 use crate::ceremony::{
     Coordinator, Effect, GroupRecord, Input, KeyRecord, Record, Settings, Snapshot, TransactionRecord,
+    TransactionStatus,
 };
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
 use countersign_wire::group::{Group, Party as GroupParty, Role};
@@ -55,6 +56,13 @@ pub struct World {
     pub parties: BTreeMap<PartyId, Party>,
     pub faults: Faults,
     pub restarts: u32,
+    /// How much longer what a party says is on its way, in ms.
+    pub lag: BTreeMap<PartyId, u64>,
+    /// Every session that was prepared, with the time of its first Prepare.
+    pub prepared: BTreeMap<SessionId, u64>,
+    /// Transactions in the order in which they had their Authorisation, and in which they were COMPLETED.
+    pub authorised: Vec<TransactionId>,
+    pub completed: Vec<TransactionId>,
     coordinator: Coordinator,
     events: BTreeMap<(u64, u64), Event>,
     sequence: u64,
@@ -97,6 +105,10 @@ impl World {
             parties,
             faults: Faults::default(),
             restarts: 0,
+            lag: BTreeMap::new(),
+            prepared: BTreeMap::new(),
+            authorised: Vec::new(),
+            completed: Vec::new(),
             events: BTreeMap::new(),
             sequence: 0,
             up: BTreeSet::new(),
@@ -160,12 +172,16 @@ impl World {
     }
 
     fn over_network(&mut self, make: impl Fn() -> Event) {
+        self.over_network_after(0, make);
+    }
+
+    fn over_network_after(&mut self, lag_ms: u64, make: impl Fn() -> Event) {
         if self.chance(self.faults.drop) {
             return;
         }
         let copies = if self.chance(self.faults.repeat) { 2 } else { 1 };
         for _ in 0..copies {
-            let delay_ms = 1 + self.rng.next_u64() % (self.faults.delay_ms + 10);
+            let delay_ms = lag_ms + 1 + self.rng.next_u64() % (self.faults.delay_ms + 10);
             self.at(delay_ms, make());
         }
     }
@@ -187,6 +203,9 @@ impl World {
             return self.restart_workspace();
         }
         for (to, message) in sends {
+            if let WorkspaceMessage::Prepare { session, .. } = &message {
+                self.prepared.entry(*session).or_insert(self.now_ms);
+            }
             if self.up.contains(&to) {
                 self.over_network(|| Event::ToParty(to, message.clone()));
             }
@@ -205,6 +224,12 @@ impl World {
                 self.disk.keys.insert(r.key, r);
             }
             Record::Transaction(r) => {
+                if r.authorisation.is_some() && !self.authorised.contains(&r.request.transaction) {
+                    self.authorised.push(r.request.transaction);
+                }
+                if r.status == TransactionStatus::Completed {
+                    self.completed.push(r.request.transaction);
+                }
                 let old = self.disk.transactions.insert(r.request.transaction, r.clone()).unwrap();
                 assert!(!old.status.is_final(), "exactly one outcome: was {:?}, now {:?}", old.status, r.status);
             }
@@ -247,7 +272,8 @@ impl World {
         for out in outs {
             match out {
                 Out::Up(message) if self.up.contains(&from) => {
-                    self.over_network(|| Event::ToWorkspace(from, message.clone()));
+                    let lag_ms = self.lag.get(&from).copied().unwrap_or(0);
+                    self.over_network_after(lag_ms, || Event::ToWorkspace(from, message.clone()));
                 }
                 Out::Up(_) => {}
                 Out::Peer(to, session) => self.over_network(|| Event::Peer { from, to, session }),
