@@ -726,7 +726,11 @@ fn is_for_host(effect: &Effect) -> bool {
         | Effect::GenerateSealingKey { .. }
         | Effect::UnwrapSealingKey { .. }
         | Effect::Report { .. } => true,
-        Effect::StartJob { .. } | Effect::JobMessage { .. } | Effect::DropJob { .. } | Effect::WakeAt { .. } => false,
+        Effect::StartJob { .. }
+        | Effect::JobMessage { .. }
+        | Effect::FinishJob { .. }
+        | Effect::DropJob { .. }
+        | Effect::WakeAt { .. } => false,
     }
 }
 

@@ -152,8 +152,8 @@ impl Lane {
             Command::Finish { job } => {
                 if let Some(session) = self.sessions.get_mut(&job) {
                     session.finishes = true;
-                    if session.needs_message && !self.ready.contains(&job) {
-                        self.ready.push_back(job);
+                    if session.needs_message {
+                        self.ready.insert(job);
                     }
                 }
             }
