@@ -18,6 +18,9 @@ pub enum SocketFileError {
     /// Something else lies there; it is left alone.
     #[error("{0}: expected nothing or a socket, found another kind of file")]
     NotASocket(PathBuf),
+    /// There is nowhere to put it.
+    #[error("{0}: the socket's directory does not exist: make it for this program's user, with mode 0700")]
+    NoDirectory(PathBuf),
     /// The operating system refused.
     #[error("{path}: {source}")]
     Io {
@@ -43,6 +46,9 @@ impl SocketFile {
     pub async fn bind(path: &Path, mode: u32) -> Result<Self, SocketFileError> {
         let at = |source| SocketFileError::Io { path: path.to_owned(), source };
         refuse_if_taken(path).await?;
+        if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists()) {
+            return Err(SocketFileError::NoDirectory(directory.to_owned()));
+        }
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}", std::process::id()));
         let temporary = PathBuf::from(temporary);
@@ -107,6 +113,15 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(matches!(SocketFile::bind(&path, 0o600).await, Err(SocketFileError::NotASocket(_))));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_not_there_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("countersign");
+        let refused = SocketFile::bind(&missing.join("s"), 0o600).await;
+        let Err(SocketFileError::NoDirectory(named)) = refused else { panic!("{refused:?}") };
+        assert!(named == missing && !missing.exists());
     }
 
     #[tokio::test]

@@ -75,7 +75,10 @@ fn from_file(file: &Path) -> Result<Passphrase, Failure> {
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() || line.contains('\n') || line.len() > MAX_BYTES {
-        return Err(Failure::local(file, format!("expected the passphrase alone, on one line of 1 to {MAX_BYTES} bytes")));
+        return Err(Failure::local(
+            file,
+            format!("expected the passphrase alone, on one line of 1 to {MAX_BYTES} bytes"),
+        ));
     }
     Ok(Passphrase(Zeroizing::new(line.to_owned())))
 }

@@ -251,10 +251,7 @@ fn book() -> Book {
         CosignerMessage::CertificateRefused { key, vault_account: 0, asset: text("ETH"), refusal: refusal.clone() },
     ]);
 
-    book.every(vec![
-        RelayUp::Workspace(bytes(b"w")),
-        RelayUp::Peer { to: PartyId([2; 32]), packet: bytes(b"p") },
-    ]);
+    book.every(vec![RelayUp::Workspace(bytes(b"w")), RelayUp::Peer { to: PartyId([2; 32]), packet: bytes(b"p") }]);
     book.every(vec![
         RelayDown::Workspace(bytes(b"w")),
         RelayDown::Peer { from: PartyId([2; 32]), packet: bytes(b"p") },

@@ -76,7 +76,13 @@ impl Quickstart {
     /// Runs a program as a real shell does that has read `env`.
     fn in_shell(&self, program: &Path, arguments: &[&str]) -> Output {
         let script = r#". "$1"; shift; exec "$@""#;
-        command("/bin/sh").args(["-euc", script, "sh"]).arg(self.folder.join("env")).arg(program).args(arguments).output().unwrap()
+        command("/bin/sh")
+            .args(["-euc", script, "sh"])
+            .arg(self.folder.join("env"))
+            .arg(program)
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     /// The variables that a program started by such a shell gets.
@@ -95,7 +101,8 @@ impl Quickstart {
         }
         let client = |user: &str, secret: &str| {
             let file = |name: &str| fs::read_to_string(&variables[name]).unwrap();
-            Client::new(&variables["COUNTERSIGN_URL"], &file("COUNTERSIGN_CA_FILE"), &variables[user], &file(secret)).unwrap()
+            Client::new(&variables["COUNTERSIGN_URL"], &file("COUNTERSIGN_CA_FILE"), &variables[user], &file(secret))
+                .unwrap()
         };
         (
             client("COUNTERSIGN_API_KEY", "COUNTERSIGN_API_SECRET_FILE"),
@@ -110,7 +117,8 @@ impl Quickstart {
         fs::write(&file, certificate.to_string()).unwrap();
         let user = &self.variables()["COUNTERSIGN_API_KEY"];
         let file = file.to_str().unwrap();
-        let arguments = ["key", "verify", "--certificate", file, "--vault", "0", "--asset", "ETH", "--signer", user, "--json"];
+        let arguments =
+            ["key", "verify", "--certificate", file, "--vault", "0", "--asset", "ETH", "--signer", user, "--json"];
         let output = self.in_shell(&programs::find(programs::COSIGNER).unwrap(), &arguments);
         let said: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(output.status.success() && said["ok"] == true, "{said} {}", text(&output.stderr));
@@ -142,7 +150,8 @@ async fn ended(client: &Client, ask: &Ask) -> Value {
     let path = format!("/v1/transactions/{}", made["id"].as_str().unwrap());
     let last = until(path.clone(), TRANSACTION_TIMEOUT, || async {
         let transaction = client.get(&path).await?;
-        let over = ["COMPLETED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"].iter().any(|s| transaction["status"] == *s);
+        let over =
+            ["COMPLETED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"].iter().any(|s| transaction["status"] == *s);
         Ok(if over { Seen::Done(transaction) } else { Seen::NotYet(transaction["status"].to_string()) })
     });
     last.await.unwrap()
@@ -254,7 +263,12 @@ fn e2e_the_longest_socket_path_is_the_one_that_the_host_takes() {
         let socket = start.display().to_string() + &"x".repeat(bytes - start.as_os_str().len());
         let config = folder.path().join("host.toml");
         fs::write(&config, format!("[admin]\nsocket = {socket:?}\n")).unwrap();
-        command(programs::find(programs::HOST).unwrap()).arg("--check-config").arg("--config").arg(&config).output().unwrap()
+        command(programs::find(programs::HOST).unwrap())
+            .arg("--check-config")
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap()
     };
     let taken = check(MAX_SOCKET_PATH_BYTES);
     assert!(taken.status.success(), "{}", text(&taken.stderr));

@@ -107,9 +107,7 @@ fn t58_what_does_not_fit_together_fails_though_it_is_signed() {
     type Change = fn(&mut KeyCertificate);
     let cases: [(&str, Change); 8] = [
         ("none, or not sorted", |c| c.operations = List::default()),
-        ("none, or not sorted", |c| {
-            c.operations = List::new(vec![Operation::TypedMessage, Operation::Raw]).unwrap()
-        }),
+        ("none, or not sorted", |c| c.operations = List::new(vec![Operation::TypedMessage, Operation::Raw]).unwrap()),
         ("not that of the public key", |c| {
             c.address = Text::new("0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb").unwrap()
         }),
@@ -169,11 +167,13 @@ fn t58_the_pin_says_under_which_root_and_with_which_workspace_keys_the_signer_wa
     let _enclave = station.paired();
     station.edit_pin(|pin| pin["pairings"][0]["party"] = json!(party()));
     let file = station.write("certificate", encode(&certificate(|_| {}), &identity()));
-    let verify = |flags: &[&str]| {
-        station.offline(&[&["key", "verify", "--json", "--certificate", &file][..], flags].concat())
-    };
+    let verify =
+        |flags: &[&str]| station.offline(&[&["key", "verify", "--json", "--certificate", &file][..], flags].concat());
     let run = verify(&[]);
-    assert_eq!((&run.result()["signer"]["anchor"], run.warnings()), (&json!("development"), vec!["development_cosigner".to_owned()]));
+    assert_eq!(
+        (&run.result()["signer"]["anchor"], run.warnings()),
+        (&json!("development"), vec!["development_cosigner".to_owned()])
+    );
     assert!(run.stderr.contains("DEVELOPMENT ROOT"), "{}", run.stderr);
     let paired_with = "cc".repeat(32);
     assert_eq!(run.result()["workspace_key"], paired_with);

@@ -2,6 +2,7 @@
 
 use super::variants::Variants;
 use super::{Book, bytes, group, list, purpose, text};
+use countersign_wire::Text;
 use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done};
 use countersign_wire::ceremony::GroupState;
 use countersign_wire::command::{
@@ -14,7 +15,6 @@ use countersign_wire::ids::*;
 use countersign_wire::key::KeyStatus;
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::status::{ApprovalKind, Description, GroupStatus, KeyEntry, PairingStatus, Status, UserStatus};
-use countersign_wire::Text;
 
 const PAIRING: PairingId = PairingId([19; 16]);
 
