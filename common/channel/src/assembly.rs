@@ -1,6 +1,6 @@
 use crate::ChannelError;
 use countersign_wire::limits::{MAX_ADMIN_BYTES, MAX_SCHEME_MESSAGE_BYTES};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
 /// Content of every fragment but a message's last.
@@ -9,7 +9,7 @@ pub const FRAGMENT_BYTES: usize = 65_000;
 pub const MAX_MESSAGE_BYTES: usize = MAX_SCHEME_MESSAGE_BYTES + 4096;
 /// Most fragments of a message.
 pub const MAX_FRAGMENTS: usize = MAX_MESSAGE_BYTES.div_ceil(FRAGMENT_BYTES);
-/// Most messages of which some but not all fragments came.
+/// Most messages of which some but not all fragments came. Beyond it, and beyond [`MAX_ASSEMBLY_BYTES`], the oldest is lost.
 pub const MAX_ASSEMBLIES: usize = 16;
 /// Most bytes of such messages together.
 pub const MAX_ASSEMBLY_BYTES: usize = 4 * 1024 * 1024;
@@ -90,10 +90,13 @@ impl Message {
     }
 }
 
-/// Messages of which some fragments are missing, by the counter of their first fragment.
+/// Messages of which some fragments are missing, by the counter of their first fragment. Where there is no room, the oldest
+/// one is given up: a carrier that withholds fragments loses the messages that they belong to, and keeps no later one out.
 #[derive(Default)]
 pub(crate) struct Assembly {
     waiting: BTreeMap<u64, Message>,
+    /// Messages that were given up while fragments of them can still come.
+    given_up: BTreeSet<u64>,
 }
 
 impl Assembly {
@@ -104,7 +107,18 @@ impl Assembly {
         if fragment.count == 1 {
             return Ok(Some(Zeroizing::new(fragment.content.to_vec())));
         }
-        self.check_room(&fragment)?;
+        if let Some(message) = self.waiting.get(&fragment.first)
+            && message.count != fragment.count
+        {
+            return Err(ChannelError::Fragment {
+                expected: format!("a count of {}", message.count),
+                got: fragment.count.to_string(),
+            });
+        }
+        if self.given_up.contains(&fragment.first) {
+            return Ok(None);
+        }
+        self.make_room(&fragment);
         let message = self
             .waiting
             .entry(fragment.first)
@@ -117,28 +131,26 @@ impl Assembly {
         Ok(complete.map(|m| Zeroizing::new(m.parts.values().flat_map(|p| p.iter().copied()).collect())))
     }
 
-    fn check_room(&self, fragment: &Fragment<'_>) -> Result<(), ChannelError> {
-        match self.waiting.get(&fragment.first) {
-            Some(message) if message.count != fragment.count => {
-                return Err(ChannelError::Fragment {
-                    expected: format!("a count of {}", message.count),
-                    got: fragment.count.to_string(),
-                });
+    /// Gives up the oldest other messages until this fragment has room.
+    fn make_room(&mut self, fragment: &Fragment<'_>) {
+        loop {
+            let is_new = !self.waiting.contains_key(&fragment.first);
+            let held: usize = self.waiting.values().map(Message::bytes).sum();
+            let fits = held.saturating_add(fragment.content.len()) <= MAX_ASSEMBLY_BYTES;
+            if fits && !(is_new && self.waiting.len() >= MAX_ASSEMBLIES) {
+                return;
             }
-            None if self.waiting.len() >= MAX_ASSEMBLIES => {
-                return Err(ChannelError::AssemblyFull { unit: "messages", max: MAX_ASSEMBLIES });
-            }
-            _ => {}
+            // One message alone always has room.
+            let Some(oldest) = self.waiting.keys().copied().find(|first| *first != fragment.first) else { return };
+            self.waiting.remove(&oldest);
+            self.given_up.insert(oldest);
         }
-        let held: usize = self.waiting.values().map(Message::bytes).sum();
-        if held.saturating_add(fragment.content.len()) > MAX_ASSEMBLY_BYTES {
-            return Err(ChannelError::AssemblyFull { unit: "bytes", max: MAX_ASSEMBLY_BYTES });
-        }
-        Ok(())
     }
 
     /// Forgets messages that can never be completed, because a fragment that is missing would be older than `oldest`.
     pub(crate) fn forget_before(&mut self, oldest: u64) {
+        let longest = u64::try_from(MAX_FRAGMENTS).unwrap_or(u64::MAX);
+        self.given_up.retain(|first| first.saturating_add(longest) >= oldest);
         self.waiting.retain(|first, message| {
             (0..message.count)
                 .filter(|index| !message.parts.contains_key(index))
@@ -210,6 +222,7 @@ mod tests {
                 prop_assert!(assembly.len() <= MAX_ASSEMBLIES);
                 let held: usize = assembly.waiting.values().map(Message::bytes).sum();
                 prop_assert!(held <= MAX_ASSEMBLY_BYTES);
+                prop_assert!(assembly.given_up.iter().all(|first| !assembly.waiting.contains_key(first)));
             }
         }
     }

@@ -44,14 +44,6 @@ pub enum ChannelError {
         /// What came.
         got: String,
     },
-    /// Too much is waiting for missing fragments.
-    #[error("expected at most {max} {unit} in assembly, got more: wait for missing fragments or open a new channel")]
-    AssemblyFull {
-        /// Messages or bytes.
-        unit: &'static str,
-        /// Most of them.
-        max: usize,
-    },
     /// The content of a handshake message is not what belongs there.
     #[error("handshake: {0}")]
     Payload(#[from] DecodeError),

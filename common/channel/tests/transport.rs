@@ -129,7 +129,7 @@ fn fragments_arrive_out_of_order_and_interleaved() {
 }
 
 #[test]
-fn t45_incomplete_messages_are_limited_in_number() {
+fn t45_incomplete_messages_are_limited_in_number_and_the_oldest_gives_way() {
     let (mut a, mut b) = transports();
     let mut first = Vec::new();
     for _ in 0..MAX_ASSEMBLIES {
@@ -138,35 +138,42 @@ fn t45_incomplete_messages_are_limited_in_number() {
         first.push(packets);
     }
     let more = a.seal(&message(9, FRAGMENT_BYTES + 1)).unwrap();
-    let full = Err(ChannelError::AssemblyFull { unit: "messages", max: MAX_ASSEMBLIES });
-    assert_eq!(open(&mut b, &more[0]), full);
-    // What is whole in one packet needs no room, and room that is made is used: nothing was lost.
-    let short = a.seal(b"short").unwrap();
-    assert_eq!(open(&mut b, &short[0]), Ok(Some(b"short".to_vec())));
-    assert!(open(&mut b, &first[3][1]).unwrap().is_some());
     assert_eq!(open(&mut b, &more[0]), Ok(None));
+    assert_eq!(b.incomplete(), MAX_ASSEMBLIES);
     assert_eq!(open(&mut b, &more[1]), Ok(Some(message(9, FRAGMENT_BYTES + 1))));
+    // The oldest one is lost, and its rest takes no room; the others are whole.
+    assert_eq!(open(&mut b, &first[0][1]), Ok(None));
+    assert_eq!(b.incomplete(), MAX_ASSEMBLIES - 1);
+    for packets in &first[1..] {
+        assert_eq!(open(&mut b, &packets[1]), Ok(Some(message(1, FRAGMENT_BYTES + 1))));
+    }
+    assert_eq!(b.incomplete(), 0);
 }
 
 #[test]
-fn t45_incomplete_messages_are_limited_in_bytes() {
+fn t45_incomplete_messages_are_limited_in_bytes_and_the_oldest_give_way() {
     let (mut a, mut b) = transports();
-    let mut held = 0;
-    let refused = loop {
+    for _ in 0..3 * MAX_ASSEMBLY_BYTES / MAX_MESSAGE_BYTES {
         let packets = a.seal(&message(1, MAX_MESSAGE_BYTES)).unwrap();
-        let error = packets[1..].iter().find_map(|packet| match open(&mut b, packet) {
-            Ok(_) => {
-                held += packet.1.len() - 20;
-                None
-            }
-            Err(error) => Some(error),
-        });
-        if let Some(error) = error {
-            break error;
+        for packet in &packets[1..] {
+            assert_eq!(open(&mut b, packet), Ok(None));
         }
-    };
-    assert_eq!(refused, ChannelError::AssemblyFull { unit: "bytes", max: MAX_ASSEMBLY_BYTES });
-    assert!(held <= MAX_ASSEMBLY_BYTES && held > MAX_ASSEMBLY_BYTES - FRAGMENT_BYTES, "{held}");
+        assert!(b.incomplete() <= MAX_ASSEMBLY_BYTES / (MAX_MESSAGE_BYTES - FRAGMENT_BYTES));
+    }
+}
+
+#[test]
+fn t16_a_carrier_that_withholds_fragments_keeps_no_later_message_out() {
+    let (mut a, mut b) = transports();
+    for n in 0..200 {
+        let withheld = a.seal(&message(1, 3 * FRAGMENT_BYTES)).unwrap();
+        for packet in &withheld[..2] {
+            assert_eq!(open(&mut b, packet), Ok(None));
+        }
+        let whole = a.seal(&message(2, 2 * FRAGMENT_BYTES)).unwrap();
+        assert_eq!(open(&mut b, &whole[1]), Ok(None));
+        assert_eq!(open(&mut b, &whole[0]), Ok(Some(message(2, 2 * FRAGMENT_BYTES))), "{n}");
+    }
 }
 
 #[test]

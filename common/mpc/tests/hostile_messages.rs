@@ -227,6 +227,9 @@ fn t15_a_false_proof_of_the_second_or_third_round_is_a_protocol_failure() {
         other => other,
     });
     assert!(is_protocol_failure(&report, 2));
+    let failure = report.results.get(&2).and_then(|result| result.as_ref().err()).unwrap();
+    let detail = "a check of the scheme failed on what the other parties sent".to_owned();
+    assert_eq!(failure, &Failure::Protocol { culprit: None, detail }, "no party is named that is not convicted");
     let report = sign_with(|message| match message {
         Msg::Round3(mut m) => {
             m.delta += Scalar::one();

@@ -95,6 +95,12 @@ pub enum Effect {
         /// The scheme's bytes.
         message: Vec<u8>,
     },
+    /// The job gets no further message. It computes with what it was given, and nothing that it says to others leaves. Its last
+    /// word is answered as ever, or `JobEvent::Unfinished` as soon as it would need another message.
+    FinishJob {
+        /// Which.
+        job: u64,
+    },
     /// Drop a job; its secrets go with it. Nothing is answered.
     DropJob {
         /// Which.

@@ -168,4 +168,6 @@ pub enum JobEvent {
         /// Why.
         detail: String,
     },
+    /// After `FinishJob`: it would need another message; the job is gone.
+    Unfinished,
 }

@@ -3,12 +3,14 @@
 //! One transaction id names one request for ever; one intent names one ordered list of digests for ever, under one
 //! transaction (threats T09, T10, T55).
 
-use crate::limits::{LEDGER_KEEP_MS, MAX_FORGOTTEN_AT_ONCE, MAX_REQUESTS_PER_PAIRING};
+use crate::limits::{
+    CLOCK_SKEW_MS, LEDGER_FORGET_MS, LEDGER_KEEP_MS, MAX_FORGOTTEN_AT_ONCE, MAX_REQUESTS_PER_PAIRING,
+};
 use crate::state::RequestRecord;
 use countersign_wire::ids::{ApiUserId, TransactionId};
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::transaction::IntentId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the ledger says of a request that comes in.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Ledger {
     records: BTreeMap<TransactionId, RequestRecord>,
     by_nonce: BTreeMap<(ApiUserId, String), TransactionId>,
     by_external: BTreeMap<(ApiUserId, String), TransactionId>,
+    /// When each was decided, the oldest first.
+    by_age: BTreeSet<(u64, TransactionId)>,
     last_position: u64,
 }
 
@@ -89,37 +93,57 @@ impl Ledger {
             }
         }
         self.last_position = self.last_position.max(record.position);
-        self.records.insert(record.transaction, record);
+        let age = (record.decided_at_ms, record.transaction);
+        if let Some(earlier) = self.records.insert(record.transaction, record) {
+            self.by_age.remove(&(earlier.decided_at_ms, earlier.transaction));
+        }
+        self.by_age.insert(age);
     }
 
-    /// Makes room where the ledger is full: the oldest records that no intent can refer to any more. Returns whose blobs to
-    /// delete, and the floor below which intents are refused from now on, if it moved.
-    pub fn prune(&mut self, now_ms: u64) -> Result<(Vec<TransactionId>, Option<u64>), Refusal> {
-        if self.records.len() < MAX_REQUESTS_PER_PAIRING {
-            return Ok((Vec::new(), None));
-        }
-        let keep_from = now_ms.saturating_sub(LEDGER_KEEP_MS);
-        let old: Vec<TransactionId> = self
-            .records
-            .values()
-            .filter(|r| r.decided_at_ms < keep_from)
-            .take(MAX_FORGOTTEN_AT_ONCE)
-            .map(|r| r.transaction)
-            .collect();
-        if old.is_empty() {
+    /// Whether there will be room for one more record beside `waiting` others that are not decided yet.
+    pub fn check_room(&self, now_ms: u64, waiting: usize) -> Result<(), Refusal> {
+        let needed = self.records.len().saturating_add(waiting).saturating_add(1);
+        let over = needed.saturating_sub(MAX_REQUESTS_PER_PAIRING);
+        if self.older_than(now_ms, LEDGER_KEEP_MS).take(over).count() < over {
             return Err(Refusal::new(Code::Busy, "the ledger is full of recent requests; try again later"));
         }
-        for transaction in &old {
-            if let Some(record) = self.records.remove(transaction)
-                && let Some(intent) = record.intent
-            {
-                self.by_nonce.remove(&(intent.initiator.clone(), intent.nonce.to_string()));
-                if let Some(external) = intent.external {
-                    self.by_external.remove(&(intent.initiator, external.to_string()));
-                }
-            }
+        Ok(())
+    }
+
+    fn older_than(&self, now_ms: u64, age_ms: u64) -> impl Iterator<Item = (u64, TransactionId)> + '_ {
+        let keep_from = now_ms.saturating_sub(age_ms);
+        self.by_age.iter().take_while(move |(decided_at, _)| *decided_at < keep_from).copied()
+    }
+
+    /// Forgets old records, a bounded number at a time, before one is taken in: those that are much older than any intent that
+    /// is accepted, and where the ledger is full those that are older than that at all. Returns whose blobs to delete, and the
+    /// floor below which intents are refused from now on, if it moved: none that was forgotten is accepted again (threat T55).
+    pub fn prune(&mut self, now_ms: u64) -> Result<(Vec<TransactionId>, Option<u64>), Refusal> {
+        self.check_room(now_ms, 0)?;
+        let is_full = self.records.len() >= MAX_REQUESTS_PER_PAIRING;
+        let age_ms = if is_full { LEDGER_KEEP_MS } else { LEDGER_FORGET_MS };
+        let old: Vec<(u64, TransactionId)> = self.older_than(now_ms, age_ms).take(MAX_FORGOTTEN_AT_ONCE).collect();
+        // Many at once where that can wait: each time the floor is sealed too.
+        if !is_full && old.len() < MAX_FORGOTTEN_AT_ONCE {
+            return Ok((Vec::new(), None));
         }
-        Ok((old, Some(keep_from)))
+        // A client's clock may have been ahead when its request was decided.
+        let floor = old.last().map(|(decided_at, _)| decided_at.saturating_add(CLOCK_SKEW_MS).saturating_add(1));
+        let old: Vec<TransactionId> = old.into_iter().map(|(_, transaction)| transaction).collect();
+        for transaction in &old {
+            self.forget(transaction);
+        }
+        Ok((old, floor))
+    }
+
+    fn forget(&mut self, transaction: &TransactionId) {
+        let Some(record) = self.records.remove(transaction) else { return };
+        self.by_age.remove(&(record.decided_at_ms, *transaction));
+        let Some(intent) = record.intent else { return };
+        self.by_nonce.remove(&(intent.initiator.clone(), intent.nonce.to_string()));
+        if let Some(external) = intent.external {
+            self.by_external.remove(&(intent.initiator, external.to_string()));
+        }
     }
 
     /// Number of records.
@@ -193,5 +217,46 @@ mod tests {
         let ledger = with(7, None);
         assert_eq!(ledger.next_position(3), 8);
         assert_eq!(ledger.next_position(100), 100);
+    }
+
+    fn filled(records: usize, decided_at_ms: impl Fn(usize) -> u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        for n in 0..records {
+            let id = |n: usize| -> [u8; 16] { u128::try_from(n).unwrap().to_be_bytes() };
+            let intent = Some(intent(&format!("n{n}"), Some(&format!("x{n}"))));
+            let record = RequestRecord {
+                transaction: TransactionId(id(n)),
+                decided_at_ms: decided_at_ms(n),
+                ..record(1, intent)
+            };
+            ledger.insert(record);
+        }
+        ledger
+    }
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    #[test]
+    fn t55_old_records_are_forgotten_a_few_at_a_time_and_their_intents_stay_refused() {
+        let mut ledger = filled(100, |n| if n < 70 { NOW - LEDGER_FORGET_MS - 1_000 + n as u64 } else { NOW });
+        let (first, floor) = ledger.prune(NOW).unwrap();
+        assert_eq!((first.len(), ledger.len()), (MAX_FORGOTTEN_AT_ONCE, 68));
+        let newest = NOW - LEDGER_FORGET_MS - 1_000 + 31;
+        assert!(floor.unwrap() > newest + CLOCK_SKEW_MS, "also one whose client's clock was ahead");
+        assert!(floor.unwrap() < NOW - crate::limits::INTENT_MAX_AGE_MS, "and none that is fresh");
+        assert_eq!(ledger.prune(NOW).unwrap().0.len(), MAX_FORGOTTEN_AT_ONCE);
+        assert_eq!(ledger.prune(NOW), Ok((Vec::new(), None)), "few old ones can wait");
+        assert_eq!((ledger.len(), ledger.by_age.len(), ledger.by_nonce.len(), ledger.by_external.len()), (36, 36, 36, 36));
+    }
+
+    #[test]
+    fn a_full_ledger_forgets_what_no_intent_can_refer_to_and_else_has_no_room() {
+        let recent = filled(MAX_REQUESTS_PER_PAIRING, |_| NOW - LEDGER_KEEP_MS);
+        assert_eq!(recent.check_room(NOW, 0).unwrap_err().code, Code::Busy);
+        let mut old = filled(MAX_REQUESTS_PER_PAIRING, |n| if n < 3 { NOW - LEDGER_KEEP_MS - 1 } else { NOW });
+        assert!(old.check_room(NOW, 2).is_ok());
+        assert_eq!(old.check_room(NOW, 3).unwrap_err().code, Code::Busy, "three are being asked for already");
+        assert_eq!(old.prune(NOW).unwrap().0.len(), 3);
+        assert!(old.check_room(NOW, 2).is_ok() && old.check_room(NOW, 3).is_err());
     }
 }

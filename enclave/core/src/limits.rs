@@ -30,6 +30,14 @@ pub const MAX_HELD_EFFECTS: usize = 16_384;
 pub const MAX_QUEUED_PEER_MESSAGES: usize = 256;
 /// Messages of one peer that came before their turn, in one session.
 pub const MAX_EARLY_MESSAGES: usize = 64;
+/// Bytes of such messages, by what the session is for: a few of the largest messages that its scheme has.
+pub const MAX_EARLY_AUX_BYTES: usize = 4 * countersign_wire::limits::MAX_SCHEME_MESSAGE_BYTES;
+/// The same for key generation, whose messages have at most 4 KiB.
+pub const MAX_EARLY_KEYGEN_BYTES: usize = 64 * 1024;
+/// The same for signing, whose messages have at most 64 KiB.
+pub const MAX_EARLY_SIGN_BYTES: usize = 512 * 1024;
+/// Bytes of all such messages of one pairing.
+pub const MAX_EARLY_PAIRING_BYTES: usize = 16 * 1024 * 1024;
 /// Blobs that a host may present at boot.
 pub const MAX_BLOBS: usize = 1_000_000;
 /// Execution ids remembered within a boot.
@@ -43,6 +51,9 @@ pub const AUTHORISATION_MS: u64 = 600_000;
 pub const CLOCK_SKEW_MS: u64 = 30_000;
 /// How long ledger records are kept at least: longer than any intent is accepted.
 pub const LEDGER_KEEP_MS: u64 = 3 * 3_600_000;
+/// After this time ledger records are forgotten although there is room. Until then a workspace that was away still gets the
+/// signatures of its transactions.
+pub const LEDGER_FORGET_MS: u64 = 7 * 24 * 3_600_000;
 /// Longest time for one session, whatever the coordinator asks.
 pub const MAX_SESSION_MS: u64 = 1_800_000;
 /// Shortest time for one session.
@@ -64,6 +75,7 @@ pub const MAX_WORKSPACE_ANSWER_BYTES: usize = 32 * 1024;
 /// Idle time after which an admin connection is closed.
 pub const ADMIN_IDLE_MS: u64 = 600_000;
 
+const _: () = assert!(LEDGER_FORGET_MS > LEDGER_KEEP_MS);
 const _: () = assert!(LEDGER_KEEP_MS > 2 * INTENT_MAX_AGE_MS + AUTHORISATION_MS);
 /// What is stored must load again: everything that all pairings may hold, with room for what belongs to the instance.
 const _: () = assert!(
@@ -75,3 +87,4 @@ const _: () = assert!(
 );
 const _: () = assert!(MAX_FORGOTTEN_AT_ONCE + 16 < countersign_wire::limits::MAX_BATCH_WRITES);
 const _: () = assert!(MAX_WAITING_PER_USER <= MAX_WAITING_PER_PAIRING);
+const _: () = assert!(MAX_EARLY_AUX_BYTES <= MAX_EARLY_PAIRING_BYTES);

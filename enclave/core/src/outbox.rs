@@ -47,6 +47,7 @@ fn is_visible(effect: &Effect) -> bool {
         | Effect::UnwrapSealingKey { .. }
         | Effect::StartJob { .. }
         | Effect::JobMessage { .. }
+        | Effect::FinishJob { .. }
         | Effect::DropJob { .. }
         | Effect::WakeAt { .. } => false,
     }

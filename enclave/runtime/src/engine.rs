@@ -225,6 +225,7 @@ fn is_end(event: &JobEvent) -> bool {
         | JobEvent::CallbackKey(_)
         | JobEvent::Done(_)
         | JobEvent::Failed(_)
-        | JobEvent::BadMessage { .. } => true,
+        | JobEvent::BadMessage { .. }
+        | JobEvent::Unfinished => true,
     }
 }

@@ -192,6 +192,34 @@ async fn a_job_that_is_dropped_is_gone_at_once_and_says_nothing() {
 }
 
 #[tokio::test]
+async fn t15_a_job_that_finishes_computes_with_what_it_was_given_and_says_nothing_to_others() {
+    let mut pool = Pool::new(Cggmp24);
+    pool.start(1, keygen(1, 0));
+    assert!(matches!(pool.next().await, (1, JobEvent::Send { .. })));
+    pool.workers.finish_job(1);
+    assert!(matches!(pool.next().await, (1, JobEvent::Unfinished)), "it needs more");
+    pool.workers.ended(1);
+    pool.start(2, keygen(2, 0));
+    assert!(matches!(pool.next().await, (2, JobEvent::Send { .. })));
+    pool.workers.message(2, 1, true, b"garbage".to_vec()).unwrap();
+    pool.workers.finish_job(2);
+    assert!(matches!(pool.next().await, (2, JobEvent::BadMessage { from: 1, .. })), "it found it");
+    pool.workers.ended(2);
+    let mut first = Vec::new();
+    for party in 0..3 {
+        pool.start(10 + u64::from(party), keygen(3, party));
+        let (job, JobEvent::Send { message, .. }) = pool.next().await else { panic!("it says nothing") };
+        first.push((job, party, message));
+    }
+    for (_, party, message) in &first[1..] {
+        pool.workers.message(10, *party, true, message.clone()).unwrap();
+    }
+    pool.workers.finish_job(10);
+    assert!(matches!(pool.next().await, (10, JobEvent::Unfinished)), "what it would say next does not leave");
+    pool.nothing_comes().await;
+}
+
+#[tokio::test]
 async fn jobs_end_with_their_workers() {
     let scheme = Misbehaving::default();
     let alive = scheme.alive.clone();

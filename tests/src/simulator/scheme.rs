@@ -21,6 +21,8 @@ pub struct Memory {
     secrets: BTreeMap<PublicKey, (Scalar<Secp256k1>, [u8; 32])>,
     /// Every digest for which some party's machine produced a signature.
     pub signed: BTreeSet<[u8; 32]>,
+    /// The executions in which some party's machine produced a signature, by digest.
+    pub completed: BTreeMap<[u8; 32], BTreeSet<[u8; 32]>>,
     /// Every share that was dealt (the scalar's bytes): what no host may see.
     pub shares: Vec<Vec<u8>>,
     /// Every execution id with the parties that started it.
@@ -217,6 +219,7 @@ impl SimulatedMachine {
         memory.signed.insert(*digest);
         let what = Signed { root: outcome.public_key, path: path.elements().to_vec(), digest: *digest };
         memory.signatures.entry(what).or_default().insert((r.into(), s.into()));
+        memory.completed.entry(*digest).or_default().insert(self.execution);
         Ok(Output::Signature(EcdsaSignature { r: r.into(), s: s.into(), v: recovery.to_byte() }))
     }
 }

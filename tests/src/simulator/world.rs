@@ -112,6 +112,10 @@ pub struct World {
     pub misdirected: Vec<String>,
     /// Frames of all links on the way up, to send them again over others.
     said: VecDeque<Vec<u8>>,
+    /// A co-signer whose workers take this many ms for each message.
+    pub slow: Option<(usize, u64)>,
+    /// How long the callback handler thinks, in ms.
+    pub handler_thinks_ms: u64,
     /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
     pub on_route: Option<PacketRouter>,
     events: BTreeMap<(u64, u64), Event>,
@@ -153,6 +157,8 @@ impl World {
             finished: BTreeSet::new(),
             misdirected: Vec::new(),
             said: VecDeque::new(),
+            slow: None,
+            handler_thinks_ms: 0,
             on_route: None,
             events: BTreeMap::new(),
             next: 0,
@@ -441,8 +447,16 @@ impl World {
                     Err(error) => {
                         self.cosigners[i].machines.remove(&job);
                         let event = JobEvent::BadMessage { from, detail: error.to_string() };
-                        self.input(i, 1, Input::Job { job, event });
+                        let delay = self.report_delay(i, job);
+                        self.input(i, delay, Input::Job { job, event });
                     }
+                }
+            }
+            // Its machine computed with every message as it came.
+            Effect::FinishJob { job } => {
+                if self.cosigners[i].machines.remove(&job).is_some() {
+                    let delay = self.report_delay(i, job);
+                    self.input(i, delay, Input::Job { job, event: JobEvent::Unfinished });
                 }
             }
             Effect::DropJob { job } => drop(self.cosigners[i].machines.remove(&job)),
@@ -481,9 +495,14 @@ impl World {
         }
     }
 
+    /// When a worker's next report arrives. It reports in order: nothing overtakes what its machine said before.
+    fn report_delay(&self, i: usize, job: u64) -> u64 {
+        let computes = self.slow.filter(|(slow, _)| *slow == i).map_or(1, |(_, ms)| ms);
+        computes.max(self.cosigners[i].reported.get(&job).map_or(0, |at| at.saturating_sub(self.now)))
+    }
+
     fn drive(&mut self, i: usize, job: u64) {
-        // A worker reports in order: nothing overtakes what its machine said before.
-        let mut delay = 1.max(self.cosigners[i].reported.get(&job).map_or(0, |at| at.saturating_sub(self.now)));
+        let mut delay = self.report_delay(i, job);
         loop {
             let Some(machine) = self.cosigners[i].machines.get_mut(&job) else { return };
             let step = machine.proceed();
@@ -508,7 +527,8 @@ impl World {
     }
 
     fn exchange(&mut self, i: usize, id: u64, spec: &ExchangeSpec) {
-        let delay = self.delay();
+        let thinks = if spec.purpose == Purpose::Callback { self.handler_thinks_ms } else { 0 };
+        let delay = self.delay() + thinks;
         let outcome = if self.chance(self.faults.exchange) {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {
@@ -706,7 +726,11 @@ fn is_for_host(effect: &Effect) -> bool {
         | Effect::GenerateSealingKey { .. }
         | Effect::UnwrapSealingKey { .. }
         | Effect::Report { .. } => true,
-        Effect::StartJob { .. } | Effect::JobMessage { .. } | Effect::DropJob { .. } | Effect::WakeAt { .. } => false,
+        Effect::StartJob { .. }
+        | Effect::JobMessage { .. }
+        | Effect::FinishJob { .. }
+        | Effect::DropJob { .. }
+        | Effect::WakeAt { .. } => false,
     }
 }
 

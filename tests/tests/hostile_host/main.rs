@@ -9,6 +9,7 @@ mod canary;
 mod network;
 mod peers;
 mod storage;
+mod verdicts;
 
 use countersign_tests::simulator::{World, eip191};
 use countersign_wire::ceremony::CosignerMessage;

@@ -13,11 +13,11 @@ use countersign_wire::key::KeyStatus;
 use countersign_wire::refusal::{Code, Refusal};
 
 /// The malicious one.
-const MALLORY: usize = 2;
+pub const MALLORY: usize = 2;
 /// Its victims.
 const HONEST: [usize; 2] = [0, 1];
 
-fn world_with(fault: Fault, at: usize) -> World {
+pub fn world_with(fault: Fault, at: usize) -> World {
     let mut world = Base::connected(1, Faults::none()).hostile();
     let inner = Box::new(world.scheme.clone());
     world.schemes.insert(at, Box::new(Faulty { inner, fault }));
@@ -25,7 +25,7 @@ fn world_with(fault: Fault, at: usize) -> World {
 }
 
 /// Everybody signs a new message. Returns what each said, in the order of `ALL`.
-fn attempt(world: &mut World, n: u8) -> Vec<Vec<CosignerMessage>> {
+pub fn attempt(world: &mut World, n: u8) -> Vec<Vec<CosignerMessage>> {
     let body = Client::message_body(&format!("message {n}"), "fine", None, VAULT);
     let request = world.request_with(n, body, &format!("nonce-{n}"));
     let authorisation = world.authorise(CUSTOMER, &request).expect("authorised");
@@ -33,7 +33,7 @@ fn attempt(world: &mut World, n: u8) -> Vec<Vec<CosignerMessage>> {
     ALL.map(|i| said[usize::from(world.index(i))].clone()).to_vec()
 }
 
-fn aborts(said: &[CosignerMessage]) -> Vec<(Refusal, Option<PartyId>)> {
+pub fn aborts(said: &[CosignerMessage]) -> Vec<(Refusal, Option<PartyId>)> {
     let abort = |m: &CosignerMessage| match m {
         CosignerMessage::Aborted { refusal, blamed, .. } => Some((refusal.clone(), *blamed)),
         _ => None,
@@ -59,7 +59,7 @@ fn clear(world: &mut World, i: usize) {
 }
 
 /// The key stays quarantined at `by` for good: Mallory is honest again, time passes, everybody restarts.
-fn assert_quarantined_until_cleared(world: &mut World, by: &[usize]) {
+pub fn assert_quarantined_until_cleared(world: &mut World, by: &[usize]) {
     world.schemes.clear();
     for n in [101, 102] {
         let said = attempt(world, n);
@@ -79,7 +79,7 @@ fn assert_quarantined_until_cleared(world: &mut World, by: &[usize]) {
 }
 
 /// The key is suspended at `at` for good, and nobody is named.
-fn assert_suspended_until_cleared(world: &mut World, at: usize) {
+pub fn assert_suspended_until_cleared(world: &mut World, at: usize) {
     world.schemes.clear();
     for n in [101, 102] {
         assert_eq!(world.key_at(at, &KEY).unwrap().status, KeyStatus::Error);

@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+mod approvals;
 mod authorisations;
+mod initiators;
 mod keys;
+mod one_signature;
 mod pairings;
 mod requests;
 mod sessions;
@@ -13,7 +16,7 @@ use cosigner_workspace::ceremony::Input as Notice;
 use countersign_tests::simulator::{Base, Faults, GROUP, Setting, World, purpose};
 use countersign_wire::Text;
 use countersign_wire::ceremony::CosignerMessage;
-use countersign_wire::ids::{KeyId, PartyId, SessionId};
+use countersign_wire::ids::{ApiUserId, KeyId, PartyId, SessionId};
 use countersign_wire::key::{EcdsaSignature, KeyPurpose, Operation};
 use countersign_wire::refusal::Refusal;
 use countersign_wire::transaction::TransactionRequest;
@@ -46,8 +49,13 @@ pub fn without_intent() -> Setting {
 
 /// The same, with a second key that serves a vault account of its own.
 pub fn with_second_key(setting: Setting, operations: &[Operation]) -> World {
-    let mut world = Base::connected_of(setting, 1, Faults::none());
+    let world = Base::connected_of(setting, 1, Faults::none());
     let user = world.base.signer_user.clone();
+    second_key(world, operations, user)
+}
+
+/// Makes the second key, for this API user.
+pub fn second_key(mut world: World, operations: &[Operation], user: ApiUserId) -> World {
     let operations = countersign_wire::List::new(operations.to_vec()).unwrap();
     let purpose = KeyPurpose { operations, ..purpose(&user) };
     world.notify(Notice::GenerateKey { key: SECOND_KEY, group: GROUP, purpose });

@@ -110,7 +110,7 @@ fn t60_raw_is_not_signed_with_a_key_that_was_not_made_for_it() {
 }
 
 /// Counts how often handlers are asked.
-fn handler_calls(world: &mut World) -> Rc<Cell<u32>> {
+pub fn handler_calls(world: &mut World) -> Rc<Cell<u32>> {
     let calls = Rc::new(Cell::new(0));
     let counter = Rc::clone(&calls);
     world.on_effect = Some(Box::new(move |_, effect| {

@@ -15,6 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// What is said of an error of the crate that may be somebody's work. Its own words would name a party by a position that
+/// means nothing outside of it, and that it cannot show to be guilty.
+const FALSE: &str = "a check of the scheme failed on what the other parties sent";
+
 /// How the inside of a protocol ended early.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -106,7 +110,10 @@ where
             Ok(running.protocol.proceed())
         }));
         let proceeded = match proceeded {
-            Err(_) => return Err(self.blame("the protocol's arithmetic panicked")),
+            Err(_) => {
+                let detail = "the protocol's arithmetic panicked";
+                return Err(self.blame(detail, detail));
+            }
             Ok(proceeded) => proceeded?,
         };
         match proceeded {
@@ -120,8 +127,8 @@ where
                 self.running = None;
                 Ok(Step::Done(output))
             }
-            ProceedResult::Output(Err(Ended::Scheme(error))) => Err(self.blame(&chain(error.as_ref()))),
-            ProceedResult::Output(Err(Ended::Unsound(detail))) => Err(self.blame(detail)),
+            ProceedResult::Output(Err(Ended::Scheme(error))) => Err(self.blame(FALSE, &chain(error.as_ref()))),
+            ProceedResult::Output(Err(Ended::Unsound(detail))) => Err(self.blame(detail, detail)),
             ProceedResult::Output(Err(Ended::Internal(detail))) => Err(Failure::internal(detail)),
             ProceedResult::Error(error) => Err(Failure::internal(chain(&error))),
         }
@@ -179,8 +186,8 @@ where
         Ok(())
     }
 
-    /// What an error means, given what was received.
-    fn blame(&mut self, detail: &str) -> Failure {
+    /// What an error means, given what was received; `own` says it where nothing was.
+    fn blame(&mut self, detail: &str, own: &str) -> Failure {
         let differing: Vec<u16> = self
             .views
             .iter()
@@ -190,7 +197,7 @@ where
         if !differing.is_empty() {
             Failure::BroadcastInconsistent { differing }
         } else if self.taken.is_empty() {
-            Failure::internal(detail)
+            Failure::internal(own)
         } else {
             let convict = || self.running.as_mut()?.guard.convict();
             let convicted = catch_unwind(AssertUnwindSafe(convict)).ok().flatten();

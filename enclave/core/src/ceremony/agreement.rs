@@ -136,9 +136,12 @@ impl PairingState {
         }
         let record =
             self.ledger.get_mut(&request.transaction).ok_or_else(|| internal("the ledger record is gone".into()))?;
-        if let Some(slot) = record.signatures.iter_mut().nth(place) {
-            *slot = Some((public_key, signature));
+        let slot = record.signatures.iter_mut().nth(place).ok_or_else(|| internal("no place for the signature".into()))?;
+        if slot.is_some() {
+            // One digest, one signature: the first one stands.
+            return Ok(());
         }
+        *slot = Some((public_key, signature));
         cx.save(blobs::request(self.record.id, request.transaction), record);
         cx.counts.signatures += 1;
         let transaction = request.transaction;

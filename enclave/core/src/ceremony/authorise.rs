@@ -79,7 +79,10 @@ impl PairingState {
         )?;
         if let Known::Decided(record) = known {
             return Ok(match &record.decision {
-                Decision::Authorised(authorisation) => Next::Authorised(authorisation.clone()),
+                Decision::Authorised(authorisation) => {
+                    self.check_still_asked_for(request)?;
+                    Next::Authorised(authorisation.clone())
+                }
                 Decision::Refused(refusal) => Next::Refused(refusal.clone(), true),
             });
         }
@@ -141,6 +144,7 @@ impl PairingState {
                 format!("{waiting} requests of this API user wait for its handler; try again later"),
             ));
         }
+        self.ledger.check_room(cx.now, self.ceremonies.asking.len())?;
         let handler_key = PublicKey::from_spki_der(&handler.public_key)
             .map_err(|e| Refusal::new(Code::Internal, format!("the handler's public key cannot be used: {e}")))?;
         let key = self.key_for(&request, &understood.decoded)?;
@@ -254,7 +258,8 @@ impl PairingState {
         understood: &Understood,
         approval: Approval,
     ) -> Result<Signed<Authorisation>, Refusal> {
-        // Settings may have changed while the handler was thinking: the key must still be usable now.
+        // Settings may have changed while the handler was thinking: the initiator must still be one, the key usable.
+        self.check_still_asked_for(request)?;
         let key = self.key_for(request, &understood.decoded)?;
         let too_many = |_| Refusal::new(Code::Malformed, "too many digests");
         let authorisation = Authorisation {

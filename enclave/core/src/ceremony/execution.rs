@@ -7,7 +7,7 @@ use countersign_wire::group::Group;
 use countersign_wire::ids::SessionId;
 use countersign_wire::message::digest_of;
 use countersign_wire::refusal::{Code, Refusal};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// The execution id of a session: SHA-256 over protocol, session, work (key, epoch, path and digest are inside, through the
 /// request and the Authorisation), the group (ordered identities and threshold), the signers, and every Ready in party
@@ -31,18 +31,28 @@ pub(crate) fn execution_id(
     digest_of("countersign/execution/v1", &borsh::to_vec(&fields).unwrap_or_default())
 }
 
-/// Remembers an execution id; a repeated one is refused (threat T14).
-pub(crate) fn use_once(used: &mut BTreeSet<[u8; 32]>, execution: [u8; 32]) -> Result<(), Refusal> {
-    if used.contains(&execution) {
-        return Err(Refusal::new(Code::ExecutionRepeated, "this execution ran before; prepare a new session"));
+/// The execution ids of this boot, the last [`MAX_EXECUTIONS`] of them. Ids carry our own fresh randomness, so forgetting
+/// the oldest cannot let one be repeated in practice.
+#[derive(Default)]
+pub(crate) struct Executions {
+    known: BTreeSet<[u8; 32]>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl Executions {
+    /// Remembers an execution id; a repeated one is refused (threat T14).
+    pub(super) fn use_once(&mut self, execution: [u8; 32]) -> Result<(), Refusal> {
+        if !self.known.insert(execution) {
+            return Err(Refusal::new(Code::ExecutionRepeated, "this execution ran before; prepare a new session"));
+        }
+        self.order.push_back(execution);
+        if self.order.len() > MAX_EXECUTIONS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        Ok(())
     }
-    if used.len() >= MAX_EXECUTIONS {
-        // Ids carry our own fresh randomness, so forgetting the oldest half cannot let one be repeated in practice.
-        let keep = used.split_off(&[0x80; 32]);
-        *used = keep;
-    }
-    used.insert(execution);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -51,8 +61,22 @@ mod tests {
 
     #[test]
     fn t14_a_repeated_execution_id_is_refused() {
-        let mut used = BTreeSet::new();
-        assert!(use_once(&mut used, [1; 32]).is_ok());
-        assert_eq!(use_once(&mut used, [1; 32]).unwrap_err().code, Code::ExecutionRepeated);
+        let mut used = Executions::default();
+        assert!(used.use_once([1; 32]).is_ok());
+        assert_eq!(used.use_once([1; 32]).unwrap_err().code, Code::ExecutionRepeated);
+    }
+
+    #[test]
+    fn t14_the_oldest_execution_ids_are_forgotten_first_whatever_their_value() {
+        let id = |n: usize| digest_of("test", &n.to_be_bytes());
+        let mut used = Executions::default();
+        for n in 0..MAX_EXECUTIONS + 10 {
+            used.use_once(id(n)).unwrap();
+        }
+        assert_eq!((used.known.len(), used.order.len()), (MAX_EXECUTIONS, MAX_EXECUTIONS));
+        for n in 10..MAX_EXECUTIONS + 10 {
+            assert_eq!(used.use_once(id(n)).unwrap_err().code, Code::ExecutionRepeated);
+        }
+        assert!(used.use_once(id(0)).is_ok());
     }
 }

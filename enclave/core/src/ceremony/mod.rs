@@ -3,6 +3,7 @@
 mod agreement;
 mod authorise;
 mod certify;
+mod early;
 mod evidence;
 mod execution;
 mod peers;
@@ -12,6 +13,9 @@ mod session;
 mod sign;
 mod start;
 mod suspension;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 pub(crate) use authorise::Asking;
 pub(crate) use peers::Peers;
@@ -30,10 +34,12 @@ pub(crate) struct Ceremonies {
     pub sessions: BTreeMap<SessionId, Session>,
     pub asking: BTreeMap<TransactionId, Asking>,
     pub peers: Peers,
-    pub executions: BTreeSet<[u8; 32]>,
+    pub executions: execution::Executions,
     /// Sessions whose outcome this party signed never to hold.
     pub forsworn: BTreeSet<SessionId>,
     pub evidence: evidence::EvidenceLog,
+    /// Jobs that outlive their session until they said whether what they were given was true.
+    pub unsettled: BTreeMap<u64, verdict::Unsettled>,
 }
 
 impl Ceremonies {
@@ -42,9 +48,10 @@ impl Ceremonies {
             sessions: BTreeMap::new(),
             asking: BTreeMap::new(),
             peers: Peers::new(channel_key),
-            executions: BTreeSet::new(),
+            executions: execution::Executions::default(),
             forsworn: BTreeSet::new(),
             evidence: evidence::EvidenceLog::default(),
+            unsettled: BTreeMap::new(),
         }
     }
 }

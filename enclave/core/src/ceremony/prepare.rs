@@ -1,6 +1,7 @@
 //! Prepare: whether this party takes part, decided on what it knows and decodes itself.
 
 use super::session::{Session, Stage, deadline_at, work_hash};
+use super::verdict::signs;
 use crate::limits::{MAX_KEYS_PER_PAIRING, MAX_SESSIONS_PER_PAIRING};
 use crate::serving::{Cx, PairingState};
 use crate::state::Agreed;
@@ -58,6 +59,7 @@ impl PairingState {
             Err(NoReady::Done(message)) => return self.tell(cx, &message),
         };
         let Some(index) = consent.group.index_of(&self.party()) else { return };
+        self.supersede(cx, &work);
         let ready = Ready {
             session: id,
             work_hash: hash,
@@ -86,6 +88,17 @@ impl PairingState {
         self.tell(cx, &CosignerMessage::Ready { session: id, ready: signed_ready });
     }
 
+    /// A newer session for a digest takes the place of one that was only prepared: there is one at a time.
+    fn supersede(&mut self, cx: &mut Cx<'_>, work: &Work) {
+        let Work::Sign { request, digest_index, .. } = work else { return };
+        let sessions = self.ceremonies.sessions.iter();
+        let older = sessions.filter(|(_, s)| signs(&s.work, &request.transaction, *digest_index)).map(|(id, _)| *id);
+        for id in older.collect::<Vec<_>>() {
+            let refusal = Refusal::new(Code::Cancelled, "a newer session was prepared for the same digest");
+            self.abort(cx, id, refusal, None);
+        }
+    }
+
     fn consent(&mut self, cx: &mut Cx<'_>, session: SessionId, work: &Work) -> Result<Consent, NoReady> {
         if self.ceremonies.forsworn.contains(&session) {
             return refuse(
@@ -93,7 +106,8 @@ impl PairingState {
                 "this party signed that it never held this session's outcome; open a new one",
             );
         }
-        if self.ceremonies.sessions.len() >= MAX_SESSIONS_PER_PAIRING {
+        // A session that became a job without one still takes its place.
+        if self.ceremonies.sessions.len().saturating_add(self.ceremonies.unsettled.len()) >= MAX_SESSIONS_PER_PAIRING {
             return refuse(Code::Busy, format!("{MAX_SESSIONS_PER_PAIRING} sessions are open; try again later"));
         }
         match work {

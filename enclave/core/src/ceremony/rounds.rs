@@ -3,9 +3,9 @@
 use super::evidence;
 use super::prepare::subject_of;
 use super::session::{Rounds, Stage};
+use super::verdict::unknown_culprit;
 use crate::effect::Effect;
 use crate::input::JobEvent;
-use crate::limits::MAX_EARLY_MESSAGES;
 use crate::serving::{Cx, PairingState};
 use countersign_mpc::{Failure, Output};
 use countersign_wire::ceremony::Work;
@@ -16,8 +16,16 @@ use countersign_wire::signed::{sign_bytes, verify_bytes};
 use countersign_wire::{Bytes, List, Message};
 use std::collections::BTreeSet;
 
+/// A peer's message as it came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Incoming {
+    /// For a broadcast: what its sender says is its position, and the signature.
+    pub broadcast: Option<(u32, [u8; 64])>,
+    pub bytes: Vec<u8>,
+}
+
 /// The reason of a suspension that evidence about the same execution may resolve.
-fn inconsistent(execution: &[u8; 32]) -> Refusal {
+pub(super) fn inconsistent(execution: &[u8; 32]) -> Refusal {
     let execution = hex::encode(execution);
     Refusal::new(Code::ProtocolAborted, format!("parties received different broadcasts in execution {execution}"))
 }
@@ -32,7 +40,7 @@ impl PairingState {
         running.flatten().collect()
     }
 
-    fn rounds_mut(&mut self, id: &SessionId) -> Option<&mut Rounds> {
+    pub(super) fn rounds_mut(&mut self, id: &SessionId) -> Option<&mut Rounds> {
         match &mut self.ceremonies.sessions.get_mut(id)?.stage {
             Stage::Running(rounds) => Some(rounds),
             Stage::Prepared => None,
@@ -48,15 +56,21 @@ impl PairingState {
 
     /// The own job reports.
     pub(crate) fn job_event(&mut self, cx: &mut Cx<'_>, id: SessionId, job: u64, event: JobEvent) {
+        if self.ceremonies.unsettled.contains_key(&job) {
+            return self.settle(cx, job, event);
+        }
         if self.rounds_mut(&id).is_none_or(|rounds| rounds.job != job) {
             return;
+        }
+        if matches!(event, JobEvent::Done(_) | JobEvent::Failed(_) | JobEvent::BadMessage { .. }) {
+            cx.running.jobs.remove(&job);
         }
         match event {
             JobEvent::Send { to, message } => self.send_round(cx, id, to, &message),
             JobEvent::Done(output) => self.done(cx, id, output),
             JobEvent::Failed(failure) => self.failed(cx, id, failure),
             JobEvent::BadMessage { from, detail } => self.bad_message(cx, id, from, &detail),
-            JobEvent::PrimesFound(_) | JobEvent::Primes(_) | JobEvent::CallbackKey(_) => {}
+            JobEvent::Unfinished | JobEvent::PrimesFound(_) | JobEvent::Primes(_) | JobEvent::CallbackKey(_) => {}
         }
     }
 
@@ -96,21 +110,18 @@ impl PairingState {
         match &message {
             PeerMessage::Round { session, .. } | PeerMessage::Abort { session, .. } => {
                 let id = *session;
-                if let Some(session) = self.ceremonies.sessions.get_mut(&id)
+                if let Some(session) = self.ceremonies.sessions.get(&id)
                     && matches!(session.stage, Stage::Prepared)
                 {
-                    let early = session.early.entry(from).or_default();
-                    if session.group.index_of(&from).is_some() && early.len() < MAX_EARLY_MESSAGES {
-                        early.push(message);
-                    }
-                    return;
+                    return self.keep_early(cx, id, from, message);
                 }
             }
             PeerMessage::Evidence { .. } => {}
         }
         match message {
             PeerMessage::Round { session, execution, sequence, broadcast, bytes } => {
-                self.round(cx, from, session, execution, sequence, broadcast, bytes.into_vec());
+                let message = Incoming { broadcast, bytes: bytes.into_vec() };
+                self.round(cx, from, session, execution, sequence, message);
             }
             PeerMessage::Abort { session, execution, .. } => {
                 let ours =
@@ -124,7 +135,6 @@ impl PairingState {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     fn round(
         &mut self,
         cx: &mut Cx<'_>,
@@ -132,35 +142,59 @@ impl PairingState {
         id: SessionId,
         execution: [u8; 32],
         sequence: u32,
-        broadcast: Option<(u32, [u8; 64])>,
-        bytes: Vec<u8>,
+        message: Incoming,
     ) {
-        let key = self.key_of(&id);
         let Some(rounds) = self.rounds_mut(&id) else { return };
-        if rounds.execution != execution || !rounds.peers.contains_key(&from) {
+        let Some(peer) = rounds.peers.get(&from) else { return };
+        if rounds.execution != execution || peer.knows(sequence) {
             return;
         }
-        if let Some((position, signature)) = broadcast {
-            let said = Broadcast { execution, position, hash: evidence::hash(&bytes) };
-            if verify_bytes(Broadcast::NAME, &said.encode(), &signature, &from.0).is_err() {
-                return self.misbehaved(cx, id, from, "a broadcast without its sender's signature");
+        if sequence != peer.next_in && !self.make_room(cx, id, from, message.bytes.len()) {
+            return;
+        }
+        let Some(peer) = self.rounds_mut(&id).and_then(|rounds| rounds.peers.get_mut(&from)) else { return };
+        for message in peer.take_in(sequence, message) {
+            if let Err(detail) = self.pass_on(cx, from, id, message) {
+                return self.misbehaved(cx, id, from, detail);
             }
+        }
+    }
+
+    /// Hands a message whose turn it is to the job. What a broadcast's sender signed about it is remembered from here on:
+    /// its position is the number of broadcasts before it, so that two different ones in one place always convict.
+    fn pass_on(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: PartyId,
+        id: SessionId,
+        message: Incoming,
+    ) -> Result<(), &'static str> {
+        let key = self.key_of(&id);
+        let Some(rounds) = self.rounds_mut(&id) else { return Ok(()) };
+        let (execution, job) = (rounds.execution, rounds.job);
+        let Some(peer) = rounds.peers.get_mut(&from) else { return Ok(()) };
+        let index = peer.index;
+        if let Some((position, signature)) = message.broadcast {
+            let said = Broadcast { execution, position, hash: evidence::hash(&message.bytes) };
+            if verify_bytes(Broadcast::NAME, &said.encode(), &signature, &from.0).is_err() {
+                return Err("a broadcast without its sender's signature");
+            }
+            if position != peer.next_broadcast {
+                return Err("a broadcast signed for another position than its own");
+            }
+            peer.next_broadcast = position.saturating_add(1);
             self.ceremonies.evidence.heard(id, key, BroadcastWord { sender: from, broadcast: said, signature });
         }
-        let Some(rounds) = self.rounds_mut(&id) else { return };
-        let job = rounds.job;
-        let Some(peer) = rounds.peers.get_mut(&from) else { return };
-        let index = peer.index;
-        for (broadcast, message) in peer.take_in(sequence, broadcast.is_some(), bytes) {
-            cx.out.push(Effect::JobMessage { job, from: index, broadcast, message });
+        if let Some(rounds) = self.rounds_mut(&id) {
+            rounds.given = true;
         }
+        let broadcast = message.broadcast.is_some();
+        cx.out.push(Effect::JobMessage { job, from: index, broadcast, message: message.bytes });
+        Ok(())
     }
 
     fn done(&mut self, cx: &mut Cx<'_>, id: SessionId, output: Output) {
         let Some(session) = self.ceremonies.sessions.remove(&id) else { return };
-        if let Stage::Running(rounds) = &session.stage {
-            cx.running.jobs.remove(&rounds.job);
-        }
         let outcome = match (&session.work, output) {
             (Work::Aux { group }, Output::AuxInfo(aux)) => self.hold_aux(cx, id, *group, &aux),
             (Work::Keygen { group, key, purpose }, Output::KeyShare(share)) => {
@@ -173,7 +207,7 @@ impl PairingState {
         };
         if let Err(refusal) = outcome {
             if let (Code::ProtocolAborted, Work::Sign { request, .. }) = (refusal.code, &session.work) {
-                self.suspend(cx, &id, Some(request.key), &refusal);
+                self.suspend(cx, Some(&id), Some(request.key), &refusal);
             }
             cx.counts.aborted += 1;
             let message = countersign_wire::ceremony::CosignerMessage::Aborted { session: id, refusal, blamed: None };
@@ -189,17 +223,14 @@ impl PairingState {
                 if let Some(party) = culprit.and_then(|index| self.peer_at(&id, index)) {
                     return self.misbehaved(cx, id, party, &detail);
                 }
-                let refusal = Refusal::new(
-                    Code::ProtocolAborted,
-                    format!("a proof or signature failed, by whom cannot be shown: {detail}"),
-                );
-                self.suspend(cx, &id, key, &refusal);
+                let refusal = unknown_culprit(&detail);
+                self.suspend(cx, Some(&id), key, &refusal);
                 refusal
             }
             Failure::BroadcastInconsistent { .. } => {
                 let execution = self.rounds_mut(&id).map(|rounds| rounds.execution).unwrap_or_default();
                 let refusal = inconsistent(&execution);
-                self.suspend(cx, &id, key, &refusal);
+                self.suspend(cx, Some(&id), key, &refusal);
                 self.show_evidence(cx, &execution, &id);
                 refusal
             }
@@ -223,10 +254,18 @@ impl PairingState {
 
     /// An authenticated peer sent what no honest party sends: it is quarantined for this key (threat T15).
     fn misbehaved(&mut self, cx: &mut Cx<'_>, id: SessionId, party: PartyId, detail: &str) {
-        self.quarantine(cx, &id, self.key_of(&id), party);
+        self.quarantine(cx, Some(&id), self.key_of(&id), party);
         self.give_up(cx, &id);
+        self.drop_job_of(cx, &id);
         let refusal = Refusal::new(Code::PeerMisbehaved, format!("co-signer {party}: {detail}"));
         self.abort(cx, id, refusal, Some(party));
+    }
+
+    /// Who is guilty is known: what the job would say of it is not waited for.
+    pub(super) fn drop_job_of(&mut self, cx: &mut Cx<'_>, id: &SessionId) {
+        if let Some(rounds) = self.rounds_mut(id) {
+            cx.drop_job(rounds.job);
+        }
     }
 
     /// Tells the peers that this party gave up, so that they need not wait for the deadline.
@@ -249,7 +288,7 @@ impl PairingState {
     }
 
     /// Shows a peer what this party received, once an execution: it may be what the peer lacks to name the culprit.
-    fn show_words(&mut self, cx: &mut Cx<'_>, peer: PartyId, id: &SessionId, execution: &[u8; 32]) {
+    pub(super) fn show_words(&mut self, cx: &mut Cx<'_>, peer: PartyId, id: &SessionId, execution: &[u8; 32]) {
         if self.ceremonies.evidence.show_once(execution, peer) {
             let words = List::cut(self.ceremonies.evidence.words(execution));
             self.send_peer(cx, peer, &PeerMessage::Evidence { session: *id, execution: *execution, words });
@@ -263,7 +302,9 @@ impl PairingState {
         }
         self.show_words(cx, from, &session, execution);
         self.resolve(key, &inconsistent(execution));
-        self.quarantine(cx, &session, key, culprit);
+        self.quarantine(cx, Some(&session), key, culprit);
+        self.forget_unsettled(cx, execution);
+        self.drop_job_of(cx, &session);
         let refusal = Refusal::new(
             Code::PeerMisbehaved,
             format!("co-signer {culprit} sent different broadcasts to different parties"),

@@ -1,5 +1,6 @@
 //! One attempt at a ceremony, as one party sees it.
 
+use super::rounds::Incoming;
 use crate::limits::{MAX_EARLY_MESSAGES, MAX_SESSION_MS, MIN_SESSION_MS};
 use crate::serving::{Cx, PairingState};
 use countersign_wire::ceremony::{CosignerMessage, Ready, Work};
@@ -39,6 +40,8 @@ pub(crate) struct Rounds {
     /// The other signers, with their index in the group.
     pub peers: BTreeMap<PartyId, PeerRounds>,
     pub next_broadcast: u32,
+    /// Whether the job was given a message of a peer: it may find it false.
+    pub given: bool,
 }
 
 /// The exchange of round messages with one peer.
@@ -46,22 +49,29 @@ pub(crate) struct PeerRounds {
     pub index: u16,
     pub next_out: u32,
     pub next_in: u32,
+    /// The position that its next broadcast must have.
+    pub next_broadcast: u32,
     /// Messages that came before their turn, by sequence.
-    pub waiting: BTreeMap<u32, (bool, Vec<u8>)>,
+    pub waiting: BTreeMap<u32, Incoming>,
 }
 
 impl PeerRounds {
     pub(crate) fn new(index: u16) -> Self {
-        Self { index, next_out: 0, next_in: 0, waiting: BTreeMap::new() }
+        Self { index, next_out: 0, next_in: 0, next_broadcast: 0, waiting: BTreeMap::new() }
+    }
+
+    /// Whether a message with this number came before.
+    pub(crate) fn knows(&self, sequence: u32) -> bool {
+        sequence < self.next_in || self.waiting.contains_key(&sequence)
     }
 
     /// Takes a message in, whatever its order; returns those whose turn it is. Duplicates and the overflow are dropped: the
     /// session then ends by its deadline.
-    pub(crate) fn take_in(&mut self, sequence: u32, broadcast: bool, bytes: Vec<u8>) -> Vec<(bool, Vec<u8>)> {
-        if sequence < self.next_in || self.waiting.len() >= MAX_EARLY_MESSAGES {
+    pub(crate) fn take_in(&mut self, sequence: u32, message: Incoming) -> Vec<Incoming> {
+        if self.knows(sequence) || self.waiting.len() >= MAX_EARLY_MESSAGES {
             return Vec::new();
         }
-        self.waiting.entry(sequence).or_insert((broadcast, bytes));
+        self.waiting.insert(sequence, message);
         let mut due = Vec::new();
         while let Some(message) = self.waiting.remove(&self.next_in) {
             self.next_in = self.next_in.saturating_add(1);
@@ -77,10 +87,12 @@ pub(crate) fn deadline_at(now: u64, asked_ms: u32) -> u64 {
 }
 
 impl PairingState {
-    /// Ends a session and drops its job. Returns it.
+    /// Ends a session. Its job is dropped, or left behind to say whether what it was given was true. Returns the session.
     pub(crate) fn end_session(&mut self, cx: &mut Cx<'_>, id: &SessionId) -> Option<Session> {
         let session = self.ceremonies.sessions.remove(id)?;
-        if let Stage::Running(rounds) = &session.stage {
+        if let Stage::Running(rounds) = &session.stage
+            && !self.await_verdict(cx, *id, &session.work, rounds)
+        {
             cx.drop_job(rounds.job);
         }
         self.forget_queued();
@@ -147,18 +159,19 @@ mod tests {
     #[test]
     fn t19_messages_are_passed_on_once_and_in_order() {
         let mut peer = PeerRounds::new(1);
-        assert!(peer.take_in(1, true, vec![1]).is_empty());
-        assert_eq!(peer.take_in(0, false, vec![0]), [(false, vec![0]), (true, vec![1])]);
-        assert!(peer.take_in(0, false, vec![9]).is_empty());
-        assert!(peer.take_in(1, false, vec![9]).is_empty());
-        assert_eq!(peer.take_in(2, false, vec![2]), [(false, vec![2])]);
+        let said = |broadcast: bool, byte: u8| Incoming { broadcast: broadcast.then_some((0, [0; 64])), bytes: vec![byte] };
+        assert!(peer.take_in(1, said(true, 1)).is_empty());
+        assert_eq!(peer.take_in(0, said(false, 0)), [said(false, 0), said(true, 1)]);
+        assert!(peer.take_in(0, said(false, 9)).is_empty());
+        assert!(peer.take_in(1, said(false, 9)).is_empty());
+        assert_eq!(peer.take_in(2, said(false, 2)), [said(false, 2)]);
     }
 
     #[test]
     fn messages_before_their_turn_are_bounded() {
         let mut peer = PeerRounds::new(1);
         for sequence in 1..1_000 {
-            peer.take_in(sequence, false, vec![]);
+            peer.take_in(sequence, Incoming { broadcast: None, bytes: vec![] });
         }
         assert_eq!(peer.waiting.len(), MAX_EARLY_MESSAGES);
     }

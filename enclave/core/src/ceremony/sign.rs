@@ -2,6 +2,8 @@
 //! decoded itself.
 
 use super::prepare::NoReady;
+use super::session::Stage;
+use super::verdict::signs;
 use crate::intent;
 use crate::ledger::Known;
 use crate::limits::{CLOCK_SKEW_MS, INTENT_MAX_AGE_MS};
@@ -50,6 +52,29 @@ impl PairingState {
         let floor = self.record.intent_floor_ms;
         let verified = intent::verify_intent(request, &self.record.initiators, cx.now, INTENT_MAX_AGE_MS, floor)?;
         Ok(verified.id)
+    }
+
+    /// The initiator of a request that was understood before is still one, with the same key: an operator may have removed it
+    /// since. How old the request is no longer matters.
+    pub(super) fn check_still_asked_for(&self, request: &TransactionRequest) -> Result<(), Refusal> {
+        if request.token.is_none() && !self.record.require_intent {
+            return Ok(());
+        }
+        intent::verify_initiator(request, &self.record.initiators)
+    }
+
+    /// One digest has one session at a time: two that run at once would make two signatures (threat T56). The caller ends one
+    /// that was only prepared.
+    fn check_not_signing(&self, request: &TransactionRequest, digest_index: u16) -> Result<(), Refusal> {
+        let (transaction, sessions) = (&request.transaction, self.ceremonies.sessions.values());
+        let running = sessions
+            .filter(|s| matches!(s.stage, Stage::Running(_)))
+            .any(|s| signs(&s.work, transaction, digest_index));
+        if running || self.is_unsettled(transaction, digest_index) {
+            let detail = "another session signs this digest now; ask again when it is over";
+            return Err(Refusal::new(Code::Busy, detail));
+        }
+        Ok(())
     }
 
     /// The key of a request, if it may serve it: READY, not suspended, made for this operation, coin and signer (threat T12, T60).
@@ -124,6 +149,7 @@ impl PairingState {
                     signature: *signature,
                 })));
             }
+            self.check_still_asked_for(request)?;
         } else if self.record.role == Role::Customer {
             return Err(Refusal::new(Code::NotAuthorised, "this co-signer has no record of that Authorisation").into());
         }
@@ -141,6 +167,7 @@ impl PairingState {
             )
             .into());
         }
+        self.check_not_signing(request, digest_index)?;
         let aux = self.aux.get(&key_group).filter(|_| matches!(self.group_state(&key_group), GroupState::Ready));
         let Some(aux_outcome) = aux.map(|aux| aux.outcome) else {
             return Err(Refusal::new(Code::NotYet, "the group has no auxiliary information yet").into());

@@ -1,7 +1,7 @@
 //! Start: the coordinator names the signers and carries every one's whole Ready. Each party compares them with its own
 //! before its first message; a difference is the coordinator's error, and nobody is blamed (threat T62).
 
-use super::execution::{execution_id, use_once};
+use super::execution::execution_id;
 use super::session::{PeerRounds, Rounds, Session, Stage};
 use crate::effect::JobSpec;
 use crate::serving::{Cx, JobOwner, PairingState};
@@ -101,13 +101,14 @@ impl PairingState {
         if let Work::Sign { request, authorisation, .. } = &session.work {
             self.check_quarantine(&request.key, &others)?;
             check_not_expired(authorisation, cx.now)?;
+            self.check_still_asked_for(request)?;
         }
         let plan = self.plan(session, ExecutionId(execution), signers)?;
-        use_once(&mut self.ceremonies.executions, execution)?;
+        self.ceremonies.executions.use_once(execution)?;
         let job = cx.start_job(JobOwner::Session(self.record.id, id), JobSpec::Mpc(Box::new(plan)));
         let peers: BTreeMap<PartyId, PeerRounds> =
             others.iter().map(|(party, index, _)| (*party, PeerRounds::new(*index))).collect();
-        let rounds = Rounds { execution, job, peers, next_broadcast: 0 };
+        let rounds = Rounds { execution, job, peers, next_broadcast: 0, given: false };
         let mut early = BTreeMap::new();
         if let Some(session) = self.ceremonies.sessions.get_mut(&id) {
             session.stage = Stage::Running(Box::new(rounds));

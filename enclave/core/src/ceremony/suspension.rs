@@ -11,8 +11,8 @@ use countersign_wire::ids::{BootId, KeyId, PartyId, SessionId};
 use countersign_wire::refusal::{Code, Refusal};
 
 impl PairingState {
-    /// Suspends a key for what happened in session `id`. Of two reasons only operators can lift the suspension.
-    pub(super) fn suspend(&mut self, cx: &mut Cx<'_>, id: &SessionId, key: Option<KeyId>, refusal: &Refusal) {
+    /// Suspends a key for what happened in session `id`, if that is still open. Of two reasons only operators can lift the suspension.
+    pub(super) fn suspend(&mut self, cx: &mut Cx<'_>, id: Option<&SessionId>, key: Option<KeyId>, refusal: &Refusal) {
         let Some(record) = key.and_then(|k| self.keys.get_mut(&k)) else { return };
         record.suspended = match &record.suspended {
             Some(known) if known != refusal => Some(Refusal::new(
@@ -26,8 +26,8 @@ impl PairingState {
         self.end_others(cx, id, key, None);
     }
 
-    /// Nobody takes part with this key beside `party` any more, for what happened in session `id`.
-    pub(super) fn quarantine(&mut self, cx: &mut Cx<'_>, id: &SessionId, key: Option<KeyId>, party: PartyId) {
+    /// Nobody takes part with this key beside `party` any more, for what happened in session `id`, if that is still open.
+    pub(super) fn quarantine(&mut self, cx: &mut Cx<'_>, id: Option<&SessionId>, key: Option<KeyId>, party: PartyId) {
         let Some(record) = key.and_then(|k| self.keys.get_mut(&k)) else { return };
         if !record.quarantined.contains(&party) && record.quarantined.push(party).is_err() {
             record.suspended = Some(Refusal::new(Code::PeerMisbehaved, "more quarantined peers than a group has"));
@@ -48,15 +48,16 @@ impl PairingState {
     }
 
     /// Ends the running sessions with a key, all of them or those with one peer, but for the one that ends anyway.
-    fn end_others(&mut self, cx: &mut Cx<'_>, except: &SessionId, key: KeyId, with: Option<PartyId>) {
+    fn end_others(&mut self, cx: &mut Cx<'_>, except: Option<&SessionId>, key: KeyId, with: Option<PartyId>) {
         let concerned = |stage: &Stage| match stage {
             Stage::Running(rounds) => with.is_none_or(|party| rounds.peers.contains_key(&party)),
             Stage::Prepared => false,
         };
-        let running = self.ceremonies.sessions.iter().filter(|(id, s)| *id != except && concerned(&s.stage));
+        let running = self.ceremonies.sessions.iter().filter(|(id, s)| Some(*id) != except && concerned(&s.stage));
         let ids: Vec<SessionId> = running.map(|(id, _)| *id).filter(|id| self.key_of(id) == Some(key)).collect();
         for id in ids {
             self.give_up(cx, &id);
+            self.drop_job_of(cx, &id);
             let refusal = Refusal::new(Code::Quarantined, "another session with this key failed");
             self.abort(cx, id, refusal, None);
         }

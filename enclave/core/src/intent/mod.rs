@@ -7,4 +7,4 @@ mod token;
 
 pub use asset::{asset, ethereum_address};
 pub use body::{Decoded, ShownMessage, decode};
-pub use token::verify_intent;
+pub use token::{verify_initiator, verify_intent};

@@ -34,6 +34,17 @@ pub fn verify_intent(
     max_age_ms: u64,
     floor_ms: u64,
 ) -> Result<VerifiedIntent, Refusal> {
+    let (id, claims) = proven(request, initiators)?;
+    let issued_at_ms = issued_at(&claims, now_ms, max_age_ms, floor_ms)?;
+    Ok(VerifiedIntent { id, issued_at_ms })
+}
+
+/// Verifies that one of `initiators` signed exactly this request, at whatever time.
+pub fn verify_initiator(request: &TransactionRequest, initiators: &[Initiator]) -> Result<(), Refusal> {
+    proven(request, initiators).map(drop)
+}
+
+fn proven(request: &TransactionRequest, initiators: &[Initiator]) -> Result<(IntentId, Claims), Refusal> {
     let token = request.token.as_ref().ok_or_else(|| {
         Refusal::new(Code::IntentMissing, "intent is required, and the request carries no client's token")
     })?;
@@ -52,9 +63,8 @@ pub fn verify_intent(
         return Err(mismatch("the token's bodyHash is not the SHA-256 of the raw body in lower-case hex"));
     }
     let nonce = Text::new(claims.string("nonce").map_err(unfit)?).map_err(|e| mismatch(format!("nonce: {e} bytes")))?;
-    let issued_at_ms = issued_at(&claims, now_ms, max_age_ms, floor_ms)?;
     let external = decode(&request.body)?.external;
-    Ok(VerifiedIntent { id: IntentId { initiator: initiator.user.clone(), nonce, external }, issued_at_ms })
+    Ok((IntentId { initiator: initiator.user.clone(), nonce, external }, claims))
 }
 
 fn mismatch(detail: impl Into<String>) -> Refusal {

@@ -148,6 +148,10 @@ impl Serving {
         if add.role == Role::Cloud && add.approval != ApprovalSetting::None {
             return Err(Refusal::new(Code::NotAllowed, "a cloud co-signer has neither handler nor auto-approve"));
         }
+        if add.role == Role::Cloud && add.allow_raw {
+            let detail = "RAW is allowed at the customer's co-signer alone: repeat without --allow-raw";
+            return Err(Refusal::new(Code::NotAllowed, detail));
+        }
         let known = self.pairings.values().find(|p| p.record.workspace == claims.workspace);
         let pairing = match known {
             // One that the workspace never confirmed may be completed with other settings, under the same identity.

@@ -53,6 +53,7 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
                     self.job_failed(job, error.to_string());
                 }
             }
+            Effect::FinishJob { job } => self.workers.finish_job(job),
             Effect::DropJob { job } => self.workers.drop_job(job),
             Effect::WakeAt { at_ms } => self.wake_at_ms = Some(at_ms),
         }

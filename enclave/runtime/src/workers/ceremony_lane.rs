@@ -31,6 +31,10 @@ pub(super) enum Command {
         broadcast: bool,
         message: Vec<u8>,
     },
+    /// There are no more messages, and what it says to others is not heard.
+    Finish {
+        job: u64,
+    },
     /// Look for cancelled jobs.
     Wake,
 }
@@ -78,6 +82,8 @@ struct Session {
     control: Arc<Control>,
     inbox: VecDeque<Message>,
     needs_message: bool,
+    /// It gets no further message.
+    finishes: bool,
 }
 
 /// What became of a session in its turn.
@@ -143,6 +149,14 @@ impl Lane {
                     }
                 }
             }
+            Command::Finish { job } => {
+                if let Some(session) = self.sessions.get_mut(&job) {
+                    session.finishes = true;
+                    if session.needs_message {
+                        self.ready.insert(job);
+                    }
+                }
+            }
             Command::Wake => {}
         }
     }
@@ -155,7 +169,7 @@ impl Lane {
         let rng = Box::new(ChaCha20Rng::from_seed(**seed));
         match guarded(|| self.scheme.start(plan, rng)).and_then(|started| started) {
             Ok(machine) => {
-                let session = Session { machine, control, inbox: VecDeque::new(), needs_message: false };
+                let session = Session { machine, control, inbox: VecDeque::new(), needs_message: false, finishes: false };
                 self.sessions.insert(job, session);
                 self.ready.insert(job);
             }
@@ -200,11 +214,15 @@ impl Lane {
 }
 
 impl Session {
+    fn without_message(&self) -> Turn {
+        if self.finishes { Turn::Ended(JobEvent::Unfinished) } else { Turn::Waits }
+    }
+
     /// Steps until it needs a message that has not come, or lets go of the thread.
     fn turn(&mut self, job: u64, events: &mpsc::Sender<Event>) -> Turn {
         if self.needs_message {
             let Some(message) = self.inbox.pop_front() else {
-                return Turn::Waits;
+                return self.without_message();
             };
             self.control.release(message.bytes.len());
             match guarded(|| self.machine.receive(message.from, message.broadcast, &message.bytes)) {
@@ -221,11 +239,13 @@ impl Session {
                     if self.control.is_cancelled() {
                         return Turn::Dropped;
                     }
-                    report(events, job, JobEvent::Send { to, message });
+                    if !self.finishes {
+                        report(events, job, JobEvent::Send { to, message });
+                    }
                 }
                 Ok(Step::NeedMessage) => {
                     self.needs_message = true;
-                    return if self.inbox.is_empty() { Turn::Waits } else { Turn::Ready };
+                    return if self.inbox.is_empty() { self.without_message() } else { Turn::Ready };
                 }
                 Ok(Step::Yield) => return Turn::Ready,
                 Ok(Step::Done(output)) => return Turn::Ended(JobEvent::Done(output)),

@@ -156,6 +156,14 @@ impl Workers {
         sent
     }
 
+    /// Has a job finish what it was given, and report as soon as it would need more.
+    pub fn finish_job(&mut self, job: u64) {
+        // Without the job or its thread its last word is on its way.
+        if let Some(lane) = self.jobs.get(&job).and_then(|entry| self.lane(&entry.place)) {
+            let _ = lane.send(Command::Finish { job });
+        }
+    }
+
     /// Ends a job: at once where it waits, else at its next step.
     pub fn drop_job(&mut self, job: u64) {
         if let Some(entry) = self.jobs.remove(&job) {
