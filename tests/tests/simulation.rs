@@ -195,21 +195,13 @@ fn check_signatures(seed: u64, world: &World, wishes: &[Wish]) {
         .flat_map(|w| w.digests.iter().map(|d| Signed { root: root(&w.key), path: elements(w.vault), digest: *d }))
         .collect();
     let signatures = world.scheme.memory.lock().unwrap().signatures.clone();
-    for (what, executions) in &signatures {
+    for what in signatures.keys() {
         assert!(asked.contains(what), "nobody asked for {what:?}: {}", describe(seed, world));
         let path: Vec<String> = what.path.iter().map(ToString::to_string).collect();
         let shown = (what.digest, format!("[ {} ]", path.join(", ")));
         let approved = world.handler.approved_paths.contains(&shown);
         assert!(approved, "signed and not approved: {what:?}: {}", describe(seed, world));
         assert!(!world.handler.rejected.contains(&what.digest), "signed and rejected: {}", describe(seed, world));
-        let n = executions.iter().filter(|e| world.finished.contains(*e)).count();
-        if executions.len() > 1 {
-            println!(
-                "ZZZ seed {seed} {} executions {n} finished threshold {}",
-                executions.len(),
-                world.workspace.store.groups[&GROUP].group.threshold
-            )
-        }
     }
     assert_eq!(world.misdirected, Vec::<String>::new(), "{}", describe(seed, world));
 
@@ -217,9 +209,7 @@ fn check_signatures(seed: u64, world: &World, wishes: &[Wish]) {
     for (_, message) in &world.workspace.heard {
         if let CosignerMessage::SignatureDone { transaction, digest_index, public_key, signature, .. } = message {
             let first = *seen.entry((*transaction, *digest_index)).or_insert((*public_key, *signature));
-            if first != (*public_key, *signature) {
-                println!("ZZZ seed {seed} two seen")
-            }
+            assert_eq!(first, (*public_key, *signature), "two signatures: {}", describe(seed, world));
         }
     }
     for wish in wishes {

@@ -217,9 +217,9 @@ impl SimulatedMachine {
         let recovery = recovery.ok_or_else(|| internal("no recovery id"))?;
         let (r, s) = signature.split_bytes();
         memory.signed.insert(*digest);
-        memory.completed.entry(*digest).or_default().insert(self.execution);
         let what = Signed { root: outcome.public_key, path: path.elements().to_vec(), digest: *digest };
         memory.signatures.entry(what).or_default().insert((r.into(), s.into()));
+        memory.completed.entry(*digest).or_default().insert(self.execution);
         Ok(Output::Signature(EcdsaSignature { r: r.into(), s: s.into(), v: recovery.to_byte() }))
     }
 }

@@ -102,10 +102,6 @@ pub struct World {
     pub on_effect: Option<EffectWatcher>,
     /// A co-signer whose host stores nothing more: its batches stay pending.
     pub stalled: Option<usize>,
-    /// A co-signer whose workers take this many ms for each message.
-    pub slow: Option<(usize, u64)>,
-    /// How long the callback handler thinks, in ms.
-    pub handler_thinks_ms: u64,
     /// Co-signers find safe primes themselves, as those in production do. Each search finds others.
     pub finds_primes: bool,
     /// Searches for safe primes that were begun.
@@ -116,6 +112,10 @@ pub struct World {
     pub misdirected: Vec<String>,
     /// Frames of all links on the way up, to send them again over others.
     said: VecDeque<Vec<u8>>,
+    /// A co-signer whose workers take this many ms for each message.
+    pub slow: Option<(usize, u64)>,
+    /// How long the callback handler thinks, in ms.
+    pub handler_thinks_ms: u64,
     /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
     pub on_route: Option<PacketRouter>,
     events: BTreeMap<(u64, u64), Event>,
@@ -152,13 +152,13 @@ impl World {
             schemes: BTreeMap::new(),
             on_effect: None,
             stalled: None,
-            slow: None,
-            handler_thinks_ms: 0,
             finds_primes: false,
             prime_searches: 0,
             finished: BTreeSet::new(),
             misdirected: Vec::new(),
             said: VecDeque::new(),
+            slow: None,
+            handler_thinks_ms: 0,
             on_route: None,
             events: BTreeMap::new(),
             next: 0,

@@ -39,7 +39,7 @@ const LATE: [Code; 8] = [
 ];
 
 #[test]
-fn t59_a_refusal_of_a_delayed_prepare_never_ends_a_key_whose_session_was_started() {
+fn a_refusal_of_a_delayed_prepare_never_ends_a_key_whose_session_was_started() {
     for code in LATE {
         let (mut world, session) = world_with_started_session(1);
         let from = clouds(&world)[0];
