@@ -7,7 +7,7 @@ use super::scenario::Base;
 use super::scheme::SimulatedScheme;
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
-    Capabilities, Core, Effect, ExchangeFailure, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec, Purpose,
+    Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec, Purpose,
     SealingKeyAnswer,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
@@ -42,6 +42,8 @@ enum Event {
 
 /// Sees an effect of a co-signer.
 pub type EffectWatcher = Box<dyn FnMut(usize, &Effect)>;
+/// Answers an exchange of a co-signer in the place of the workspace or handler, if it wants to.
+pub type ExchangeAnswerer = Box<dyn FnMut(usize, &ExchangeSpec) -> Option<ExchangeOutcome>>;
 /// Says which co-signer gets a packet, or that it is lost.
 pub type PacketRouter = Box<dyn FnMut(usize, PartyId) -> Option<usize>>;
 
@@ -66,6 +68,8 @@ pub struct World {
     pub schemes: BTreeMap<usize, Box<dyn Scheme>>,
     /// Sees every effect of every co-signer before it is carried out.
     pub on_effect: Option<EffectWatcher>,
+    /// Answers exchanges before anybody else does.
+    pub on_exchange: Option<ExchangeAnswerer>,
     /// A co-signer whose host stores nothing more: its batches stay pending.
     pub stalled: Option<usize>,
     /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
@@ -103,6 +107,7 @@ impl World {
             crashes: 0,
             schemes: BTreeMap::new(),
             on_effect: None,
+            on_exchange: None,
             stalled: None,
             on_route: None,
             events: BTreeMap::new(),
@@ -385,7 +390,10 @@ impl World {
 
     fn exchange(&mut self, i: usize, id: u64, spec: &ExchangeSpec) {
         let delay = self.delay();
-        let outcome = if self.chance(self.faults.exchange) {
+        let answered = self.on_exchange.as_mut().and_then(|answer| answer(i, spec));
+        let outcome = if let Some(outcome) = answered {
+            outcome
+        } else if self.chance(self.faults.exchange) {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {
             match spec.purpose {
