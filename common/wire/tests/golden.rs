@@ -247,7 +247,7 @@ fn book() -> Book {
     book.add("dial", &Opening::Dial);
     book.add("load-blobs", &FromEnclave::LoadBlobs);
     let write = BlobWrite { name: text("blob"), value: Some(bytes(b"v")) };
-    book.add("persist", &FromEnclave::Persist { sequence: 1, writes: list(vec![write]) });
+    book.add("persist", &FromEnclave::Persist { sequence: 1, fresh: true, writes: list(vec![write]) });
     let open = FromEnclave::LinkOpen {
         pairing,
         url: text("wss://w"),
