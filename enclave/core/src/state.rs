@@ -249,7 +249,7 @@ pub struct RequestRecord {
     /// The signatures, by digest.
     pub signatures: List<Option<(PublicKey, EcdsaSignature)>, MAX_DIGESTS>,
 }
-message!(RequestRecord, "countersign/sealed/request", 1, MAX_BLOB_BYTES);
+message!(RequestRecord, "countersign/sealed/request", 1, crate::limits::MAX_REQUEST_RECORD_BYTES);
 
 /// Which key serves an asset of a vault account. Fixed by the first key certificate.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
