@@ -70,7 +70,8 @@ impl Serving {
             return Err(Refusal::new(Code::Busy, "another API user is being added; try again when that is done"));
         }
         let claims = TokenClaims::parse(&add.token)?;
-        let is_known = |p: &&PairingState| p.record.workspace == claims.workspace && p.record.fingerprint == add.workspace;
+        let is_known =
+            |p: &&PairingState| p.record.workspace == claims.workspace && p.record.fingerprint == add.workspace;
         let known = self.pairings.values().find(is_known);
         let was_used = self.used_tokens.contains_key(claims.jti.as_str());
         if let Some(known) = known.filter(|p| p.record.user(&claims.user).is_some()) {
@@ -189,11 +190,11 @@ impl Serving {
             AddStage::CallbackKey => return None,
             AddStage::Challenge => match self.challenged(cx, outcome) {
                 Ok(()) => return None,
-                Err(refusal) => (Err(refusal), flow_offered(self.add.as_ref())),
+                Err(refusal) => (Err(refusal), false),
             },
             AddStage::Pairing { message_key } => {
                 // Whatever else came instead of an answer, the workspace may have taken the token under this identity.
-                let keep = flow_offered(self.add.as_ref()) || !is_final_refusal(&outcome);
+                let keep = !is_final_refusal(&outcome);
                 let result = self.paired(cx, message_key, outcome);
                 (result.map_err(|refusal| if keep { resumable(refusal) } else { refusal }), keep)
             }
@@ -303,23 +304,19 @@ impl Serving {
         Ok(done)
     }
 
-    /// Takes back what an `add-user` that was refused left behind.
+    /// Takes back what an `add-user` that was refused left behind. An identity that the workspace may know from an earlier
+    /// attempt stays.
     fn drop_add_user(&mut self, cx: &mut Cx<'_>) {
         let Some(flow) = self.add.take() else { return };
         let Some(pairing) = self.pairings.get_mut(&flow.pairing) else { return };
         pairing.record.users.retain(|u| u.id != flow.claims.user || u.unconfirmed.is_none());
-        if pairing.record.users.is_empty() && !pairing.record.is_confirmed() {
+        if pairing.record.users.is_empty() && !pairing.record.is_confirmed() && !flow.offered_before {
             self.pairings.remove(&flow.pairing);
             cx.delete(blobs::pairing(flow.pairing));
         } else {
             pairing.save(cx);
         }
     }
-}
-
-/// Whether the workspace may know the pairing's identity from before this attempt.
-fn flow_offered(flow: Option<&AddFlow>) -> bool {
-    flow.is_some_and(|flow| flow.offered_before)
 }
 
 /// What an operator is to do when the workspace may have taken the token and nothing says so.
