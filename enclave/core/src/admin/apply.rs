@@ -90,7 +90,6 @@ impl Serving {
             description: self.describe(cx, nonce),
             now_ms: cx.now,
             booted_at_ms,
-            storage_ok: true,
             pairings: List::cut(confirmed.map(|p| p.status(primes_found)).collect()),
             signatures: cx.counts.signatures,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
