@@ -1,18 +1,19 @@
 //! Time, the order of events, and what each effect of a core leads to. Everything is drawn from one seed.
 
-use super::cosigner::{Disk, SimulatedCosigner};
+use super::cosigner::{Disk, SimulatedCosigner, measurements};
 use super::faults::{Faults, between, happens};
 use super::people::SimulatedHandler;
 use super::scenario::Base;
 use super::scheme::SimulatedScheme;
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
-    Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec, Purpose,
-    SealingKeyAnswer,
+    Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec,
+    Purpose, SealingKeyAnswer,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
 use countersign_mpc::{Scheme, Step};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
+use countersign_wire::command::Measurements;
 use countersign_wire::ids::PartyId;
 use countersign_wire::relay::{RelayDown, RelayUp};
 use countersign_wire::signed::sign_bytes;
@@ -68,6 +69,8 @@ pub struct World {
     pub schemes: BTreeMap<usize, Box<dyn Scheme>>,
     /// Sees every effect of every co-signer before it is carried out.
     pub on_effect: Option<EffectWatcher>,
+    /// Images of single co-signers, instead of the common one, from their next boot on.
+    pub images: BTreeMap<usize, Measurements>,
     /// Answers exchanges before anybody else does.
     pub on_exchange: Option<ExchangeAnswerer>,
     /// A co-signer whose host stores nothing more: its batches stay pending.
@@ -107,6 +110,7 @@ impl World {
             crashes: 0,
             schemes: BTreeMap::new(),
             on_effect: None,
+            images: BTreeMap::new(),
             on_exchange: None,
             stalled: None,
             on_route: None,
@@ -161,7 +165,8 @@ impl World {
 
     /// What a boot of a co-signer is given.
     pub fn capabilities(&self, i: usize, seed: [u8; 32]) -> Capabilities {
-        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, i)
+        let image = self.images.get(&i).cloned().unwrap_or_else(measurements);
+        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, i, image)
     }
 
     /// The process of a co-signer ends. Of the batches under way a prefix may have become durable.
@@ -285,7 +290,7 @@ impl World {
                 }
                 self.input(i, 1, Input::BlobsEnd { count });
             }
-            Effect::Persist { sequence, writes } => {
+            Effect::Persist { sequence, writes, .. } => {
                 self.note("persist", &sequence.to_be_bytes());
                 self.cosigners[i].disk.pending.push_back((sequence, writes));
                 let (delay, generation) = (self.delay(), self.cosigners[i].generation);

@@ -1,8 +1,7 @@
 //! A pairing whose last answer is lost: the workspace took the token, the co-signer does not know. It resumes under the
 //! same identity, with the same token or with a new one, whatever stood in the answer's place.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
-
+use super::CUSTOMER;
 use cosigner_core::{ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, Purpose};
 use countersign_tests::simulator::{Base, Faults, Keys, SECOND_WORKSPACE, World, add_user};
 use countersign_token::unverified_payload;
@@ -16,8 +15,6 @@ use countersign_wire::refusal::Code;
 use countersign_wire::{Bytes, List};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-
-const CUSTOMER: usize = 0;
 
 /// What stands in the place of an answer.
 #[derive(Debug, Clone)]
@@ -249,7 +246,10 @@ fn a_second_api_user_cannot_silently_ask_for_other_settings_of_the_pairing() {
 #[test]
 fn two_workspaces_under_one_id_are_two_pairings_and_neither_blocks_the_other() {
     let mut scene = Scene::new();
-    let impostor = Arc::new(Keys { message: countersign_wire::SigningIdentity::from_secret(&[99; 32]), ..Keys::new(SECOND_WORKSPACE) });
+    let impostor = Arc::new(Keys {
+        message: countersign_wire::SigningIdentity::from_secret(&[99; 32]),
+        ..Keys::new(SECOND_WORKSPACE)
+    });
     let genuine = Arc::clone(&scene.keys);
     assert_eq!(impostor.id, genuine.id);
     assert_ne!(impostor.fingerprint(), genuine.fingerprint());
