@@ -252,7 +252,7 @@ fn t53_a_genuine_word_of_never_having_held_a_key_given_too_early_does_not_delete
     let Some(CosignerMessage::NeverHeld { never }) = words.first().cloned() else { panic!("{words:?}") };
     let work = Work::Keygen { group: GROUP, key: SECOND_KEY, purpose: purpose(&world.base.signer_user) };
     // It keeps its word: that session is refused, and in another one the word counts for nothing.
-    assert_eq!(world.prepare(1, id, &work).code(), Some(Code::Conflict));
+    assert_eq!(world.prepare(1, id, &work).code(), Some(Code::SessionOver));
     let id = session(2);
     let said = world.session_of(id, &[0, 1, 2], &work);
     let word = |m: &CosignerMessage| match m {

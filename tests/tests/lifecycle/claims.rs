@@ -35,13 +35,18 @@ fn a_fresh_enclave_looks_again_whenever_its_host_comes_back() {
     }
 }
 
-/// The customer's co-signer with an empty disk, and what it has its host store: whether only where nothing is.
-fn unclaimed() -> (World, Arc<Mutex<Vec<bool>>>, Arc<Mutex<usize>>) {
+/// For each batch, whether it is to be stored only where nothing is.
+type Batches = Arc<Mutex<Vec<bool>>>;
+/// How often the key service was asked for a data key.
+type Questions = Arc<Mutex<usize>>;
+
+/// The customer's co-signer with an empty disk.
+fn unclaimed() -> (World, Batches, Questions) {
     let mut world = Base::connected(1, Faults::none());
     world.workspace.silent = true;
     world.crash_keeping(CUSTOMER, 0);
     world.cosigners[CUSTOMER].disk.blobs.clear();
-    let (stored, asked): (Arc<Mutex<Vec<bool>>>, Arc<Mutex<usize>>) = Default::default();
+    let (stored, asked) = (Batches::default(), Questions::default());
     let (batches, questions) = (Arc::clone(&stored), Arc::clone(&asked));
     world.on_effect = Some(Box::new(move |i, effect| match effect {
         Effect::Persist { fresh, .. } if i == CUSTOMER => batches.lock().unwrap().push(*fresh),
