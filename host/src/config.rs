@@ -11,6 +11,7 @@ pub use links::{Links, ProxySetting};
 pub use listen::EnclaveAddress;
 pub use log::{Log, LogFormat, LogLevel};
 
+use countersign_wire::limits::{MAX_BLOBS, MAX_STORED_BYTES, MAX_STREAMS};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -78,10 +79,12 @@ impl From<Millis> for Duration {
 pub struct Enclave {
     /// `unix:PATH` or `vsock:PORT`.
     pub listen: EnclaveAddress,
-    /// With vsock: the context ids that may connect; empty means any.
+    /// With vsock: the context ids that may connect.
     pub allowed_cids: Vec<u32>,
     /// Most connections that have not yet said what they are for.
     pub max_openings: usize,
+    /// Most control connections a second, and in a burst; more are closed at once.
+    pub max_control_openings_per_second: u32,
     /// How long a connection may take to say it.
     pub opening_timeout_ms: Millis,
     /// How long a frame may take once it began.
@@ -96,6 +99,7 @@ impl Default for Enclave {
             listen: EnclaveAddress::Unix("/run/countersign/enclave.sock".into()),
             allowed_cids: Vec::new(),
             max_openings: 64,
+            max_control_openings_per_second: 50,
             opening_timeout_ms: Millis(5_000),
             frame_timeout_ms: Millis(30_000),
             write_timeout_ms: Millis(30_000),
@@ -125,8 +129,8 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             directory: "/var/lib/countersign/host".into(),
-            max_blobs: 100_000,
-            max_total_bytes: 1024 * 1024 * 1024,
+            max_blobs: MAX_BLOBS as u64,
+            max_total_bytes: MAX_STORED_BYTES,
             max_waiting_batches: 256,
             max_waiting_bytes: 64 * 1024 * 1024,
             max_group_batches: 64,
@@ -163,7 +167,7 @@ pub struct Dial {
 impl Default for Dial {
     fn default() -> Self {
         Self {
-            max_streams: 64,
+            max_streams: MAX_STREAMS,
             max_resolutions: 16,
             max_requests: 8,
             request_timeout_ms: Millis(15_000),
@@ -264,8 +268,17 @@ mod tests {
         let example: toml::Table = EXAMPLE.parse().unwrap();
         let written: usize = example.values().map(|t| t.as_table().map_or(0, toml::Table::len)).sum();
         // Every field but `process.ready_file`, which has no default and stands there as a comment.
-        assert_eq!(written, 6 + 6 + 10 + 11 + 8 + 3 + 2 + 1);
+        assert_eq!(written, 7 + 6 + 10 + 11 + 8 + 3 + 2 + 1);
         assert!(EXAMPLE.contains("\n# ready_file ="));
+    }
+
+    #[test]
+    fn by_default_there_is_room_for_all_that_an_enclave_stores_and_dials() {
+        let config = Config::default();
+        assert!(config.storage.max_blobs >= MAX_BLOBS as u64);
+        assert!(config.storage.max_total_bytes >= MAX_STORED_BYTES);
+        assert!(config.dial.max_streams >= MAX_STREAMS);
+        assert!(config.links.max_links >= countersign_wire::limits::MAX_PAIRINGS);
     }
 
     #[test]

@@ -10,8 +10,10 @@ pub use session::Session;
 use crate::admin_socket::AdminRoutes;
 use crate::config::Config;
 use crate::links::LinkSettings;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::rate::Rate;
 use crate::storage::{Asker, Storage};
 use crate::stream::Stream;
 use countersign_wire::Text;
@@ -19,7 +21,7 @@ use countersign_wire::host_link::FromHost;
 use countersign_wire::ids::BootId;
 use std::sync::Arc;
 use tokio::io::split;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +38,8 @@ pub struct Control {
     storage: Storage,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
+    /// Control connections a second: each costs the one before it its life, and a line in the log.
+    openings: std::sync::Mutex<Rate>,
     live: Mutex<Option<Live>>,
     current: watch::Sender<Option<Session>>,
 }
@@ -55,7 +59,9 @@ impl Control {
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
-        Self { config, links, storage, metrics, stop, live: Mutex::new(None), current: watch::Sender::new(None) }
+        let openings = std::sync::Mutex::new(Rate::new(config.enclave.max_control_openings_per_second));
+        let (live, current) = (Mutex::new(None), watch::Sender::new(None));
+        Self { config, links, storage, metrics, stop, openings, live, current }
     }
 
     /// The live session, if there is one.
@@ -63,8 +69,12 @@ impl Control {
         self.current.subscribe()
     }
 
-    /// Replaces the live connection by this one and serves it until it ends.
-    pub async fn serve(&self, stream: Stream, boot: BootId, version: &str) {
+    /// Replaces the live connection by this one and serves it until it ends. `opening` is given back once this one is
+    /// live. False: there were too many lately, and nothing happened.
+    pub async fn serve(&self, stream: Stream, boot: BootId, version: &str, opening: OwnedSemaphorePermit) -> bool {
+        if !lock(&self.openings).try_take() {
+            return false;
+        }
         let closing = self.stop.child_token();
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
@@ -79,13 +89,15 @@ impl Control {
             }
         }
         if closing.is_cancelled() {
-            return;
+            return true;
         }
+        drop(opening);
         tracing::info!(%boot, version, "the enclave is connected");
         self.metrics.enclave_connected();
-        self.run(stream, closing).await;
+        self.run(stream, boot, closing).await;
         self.metrics.enclave_gone();
         tracing::info!(%boot, "the enclave is gone");
+        true
     }
 
     /// Returns when the last connection has ended; to be called after `stop`.
@@ -95,7 +107,7 @@ impl Control {
         }
     }
 
-    async fn run(&self, stream: Stream, closing: CancellationToken) {
+    async fn run(&self, stream: Stream, boot: BootId, closing: CancellationToken) {
         let links = &self.config.links;
         let admin = &self.config.admin;
         let capacity = links
@@ -106,7 +118,7 @@ impl Control {
         let (outbox, queue) = Outbox::new(capacity);
         let tasks = TaskTracker::new();
         let session = Session {
-            asker: Asker::new(outbox.clone()),
+            asker: Asker::new(outbox.clone(), boot),
             outbox,
             closing: closing.clone(),
             admin: AdminRoutes::default(),

@@ -48,7 +48,7 @@ pub enum ListenError {
 pub enum EnclaveListener {
     /// A Unix socket.
     Unix(SocketFile),
-    /// A vsock port, and the context ids that may connect; none means any.
+    /// A vsock port, and the context ids that may connect.
     Vsock(VsockListener, Vec<u32>),
 }
 
@@ -71,8 +71,7 @@ impl EnclaveListener {
             Self::Unix(file) => Ok(Some(Box::new(file.listener.accept().await?.0))),
             Self::Vsock(listener, allowed) => {
                 let (stream, peer) = listener.accept().await?;
-                let may = allowed.is_empty() || allowed.contains(&peer.cid());
-                Ok(may.then(|| Box::new(stream) as Stream))
+                Ok(allowed.contains(&peer.cid()).then(|| Box::new(stream) as Stream))
             }
         }
     }
@@ -104,6 +103,8 @@ enum Refused {
     Decode(#[from] DecodeError),
     #[error("expected an opening, the connection was closed")]
     Nothing,
+    #[error("expected at most {0} control connections a second, got more")]
+    Rate(u32),
 }
 
 impl Refused {
@@ -113,6 +114,7 @@ impl Refused {
             Self::Decode(DecodeError::Version { .. }) => "version",
             Self::Decode(_) => "malformed",
             Self::Nothing => "nothing",
+            Self::Rate(_) => "rate",
         }
     }
 }
@@ -165,8 +167,9 @@ async fn route(
     let payload = read_frame(&mut stream, limits).await?.ok_or(Refused::Nothing)?;
     match Opening::decode(&payload)? {
         Opening::Control { boot, version } => {
-            drop(opening);
-            services.control.serve(stream, boot, &version).await;
+            if !services.control.serve(stream, boot, &version, opening).await {
+                return Err(Refused::Rate(services.config.max_control_openings_per_second));
+            }
         }
         Opening::Dial => {
             tokio::select! {

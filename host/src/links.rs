@@ -11,7 +11,9 @@ mod target;
 
 use crate::config;
 use crate::control::Session;
+use crate::lock::lock;
 use crate::metrics::{Metrics, UP};
+use crate::rate::Rate;
 use countersign_wire::Bytes;
 use countersign_wire::host_link::{FromHost, LinkDown};
 use countersign_wire::ids::PairingId;
@@ -20,33 +22,25 @@ use proxy::{Proxies, ProxyError};
 use queue::SendQueue;
 use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use target::Target;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Every reason with which a failure is counted.
-pub const LINK_FAILURES: [&str; 12] = [
-    "target",
-    "limit",
-    "timeout",
-    "resolve",
-    "tcp",
-    "proxy",
-    "tls",
-    "unauthorised",
-    "status",
-    "websocket",
-    "silence",
-    "closed",
-];
+pub const LINK_FAILURES: [&str; 11] =
+    ["target", "timeout", "resolve", "tcp", "proxy", "tls", "unauthorised", "status", "websocket", "silence", "closed"];
+
+/// Lines about links that are logged; the metrics count all. What is logged is decided by the enclave and workspaces.
+const LINES_PER_SECOND: u32 = 10;
 
 /// What all links have in common.
 pub struct LinkSettings {
     config: config::Links,
     proxies: Proxies,
     provider: Arc<CryptoProvider>,
+    log_lines: Mutex<Rate>,
 }
 
 impl LinkSettings {
@@ -56,7 +50,13 @@ impl LinkSettings {
             config: config.clone(),
             proxies: Proxies::from_setting(&config.proxy)?,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+            log_lines: Mutex::new(Rate::new(LINES_PER_SECOND)),
         })
+    }
+
+    /// Whether one more line about a link may be logged now.
+    fn may_log(&self) -> bool {
+        lock(&self.log_lines).try_take()
     }
 }
 
@@ -87,7 +87,9 @@ impl Links {
         let target = match Target::new(url, access_token, roots, &self.settings.provider) {
             Ok(target) => Arc::new(target),
             Err(error) => {
-                tracing::error!(%pairing, %error, "a link cannot be opened");
+                if self.settings.may_log() {
+                    tracing::error!(%pairing, %error, "a link cannot be opened");
+                }
                 self.close(pairing).await;
                 return self.refuse(pairing, "target").await;
             }
@@ -98,7 +100,9 @@ impl Links {
         }
         let max = self.settings.config.max_links;
         if self.open.len() >= max {
-            tracing::error!(%pairing, max, "too many links");
+            if self.settings.may_log() {
+                tracing::error!(%pairing, max, "too many links");
+            }
             return self.refuse(pairing, "limit").await;
         }
         let config = &self.settings.config;
@@ -137,8 +141,9 @@ impl Links {
     }
 
     async fn refuse(&self, pairing: PairingId, reason: &'static str) {
-        self.metrics.link_failed(pairing, reason);
-        let down = FromHost::LinkDown { pairing, reason: LinkDown::Connection };
+        // Not by pairing: the enclave names as many as it likes, and each label stays.
+        self.metrics.link_refused(reason);
+        let down = FromHost::LinkDown { pairing, reason: LinkDown::Refused };
         // A control connection that ends meanwhile takes its links with it.
         let _ = self.session.outbox.send(down).await;
     }

@@ -75,6 +75,7 @@ pub struct Metrics {
     link_up: Family<Link, Gauge>,
     link_connects: Family<Link, Counter>,
     link_failures: Family<LinkReason, Counter>,
+    link_refused: Family<Reason, Counter>,
     link_messages: Family<LinkDirection, Counter>,
     link_dropped: Family<LinkDirection, Counter>,
     admin_connections: Gauge,
@@ -104,6 +105,7 @@ impl Metrics {
             link_up: Family::default(),
             link_connects: Family::default(),
             link_failures: Family::default(),
+            link_refused: Family::default(),
             link_messages: Family::default(),
             link_dropped: Family::default(),
             admin_connections: Gauge::default(),
@@ -136,6 +138,7 @@ impl Metrics {
         r.register("link_up", "Whether the link of a pairing is up", self.link_up.clone());
         r.register("link_connects", "Links connected", self.link_connects.clone());
         r.register("link_failures", "Links that could not connect or broke", self.link_failures.clone());
+        r.register("link_refused", "Links that the enclave asked for and did not get", self.link_refused.clone());
         r.register("link_messages", "Messages carried, up to and down from the workspace", self.link_messages.clone());
         r.register("link_dropped", "Messages dropped: link down or queue full", self.link_dropped.clone());
         r.register("admin_connections", "Admin connections open", self.admin_connections.clone());
@@ -236,6 +239,11 @@ impl Metrics {
     /// A link could not connect, or broke.
     pub fn link_failed(&self, pairing: PairingId, reason: &'static str) {
         self.link_failures.get_or_create(&LinkReason { pairing: pairing.to_string(), reason }).inc();
+    }
+
+    /// A link was not opened at all.
+    pub fn link_refused(&self, reason: &'static str) {
+        self.link_refused.get_or_create(&Reason { reason }).inc();
     }
 
     /// A message was carried.

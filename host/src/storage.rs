@@ -1,5 +1,6 @@
-//! The store of sealed blobs: batches are applied strictly in order, each as a whole, and acknowledged only when they
-//! are durable. One task owns the database; what it is told to do it does in order, whichever connection asked.
+//! The store of sealed blobs: batches are applied strictly in order, each once and as a whole, and acknowledged only when
+//! they are durable. Which one was applied last is stored with them: an enclave sends again what was not acknowledged, and
+//! an older batch applied over a newer one would be a state that no enclave opens. One task owns the database; what it is told to do it does in order, whichever connection asked.
 
 mod database;
 mod directory_lock;
@@ -13,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::share::{Place, Share};
 use countersign_wire::host_link::BlobWrite;
+use countersign_wire::ids::BootId;
 use database::Database;
 use directory_lock::DirectoryLock;
 use std::sync::Arc;
@@ -26,19 +28,21 @@ use tokio::task::JoinHandle;
 pub struct Asker {
     /// Where the answers go.
     pub outbox: Outbox,
+    boot: BootId,
     failed: Arc<AtomicBool>,
 }
 
 impl Asker {
-    /// A new control connection.
-    pub fn new(outbox: Outbox) -> Self {
-        Self { outbox, failed: Arc::default() }
+    /// A new control connection of this boot of the enclave.
+    pub fn new(outbox: Outbox, boot: BootId) -> Self {
+        Self { outbox, boot, failed: Arc::default() }
     }
 }
 
 /// One waiting batch.
 struct Batch {
     sequence: u64,
+    fresh: bool,
     writes: Vec<BlobWrite>,
     asker: Asker,
     _place: Option<Place>,
@@ -97,11 +101,18 @@ impl Storage {
         self.commands.send(Command::Load(asker)).await.map_err(|_| Closed)
     }
 
-    /// Makes a batch durable, after everything asked before; answers `asker` then. Waits while too much is waiting.
-    pub async fn persist(&self, sequence: u64, writes: Vec<BlobWrite>, asker: Asker) -> Result<(), Closed> {
+    /// Makes a batch durable, after everything asked before; answers `asker` then. Waits while too much is waiting. A
+    /// `fresh` one is stored only where nothing is.
+    pub async fn persist(
+        &self,
+        sequence: u64,
+        fresh: bool,
+        writes: Vec<BlobWrite>,
+        asker: Asker,
+    ) -> Result<(), Closed> {
         let bytes = writes.iter().map(|w| w.value.as_ref().map_or(0, |v| v.len())).sum();
         let place = self.waiting.take(bytes).await;
-        let batch = Batch { sequence, writes, asker, _place: place };
+        let batch = Batch { sequence, fresh, writes, asker, _place: place };
         self.commands.send(Command::Persist(batch)).await.map_err(|_| Closed)
     }
 

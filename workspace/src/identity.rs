@@ -144,7 +144,7 @@ impl Identity {
 
     /// What operators name when they pair.
     pub fn fingerprint(&self) -> WorkspaceFingerprint {
-        workspace_fingerprint(self.token_key.public().spki_der(), &self.message_key.public())
+        workspace_fingerprint(&self.workspace, self.token_key.public().spki_der(), &self.message_key.public())
     }
 
     /// The `kid` of pairing tokens: the first 16 bytes of the SHA-256 of the token key, hex.

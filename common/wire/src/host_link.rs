@@ -58,10 +58,14 @@ pub struct Counter {
 pub enum FromEnclave {
     /// Asks for every stored blob: answered by `Blob`s and one `BlobsEnd`.
     LoadBlobs,
-    /// Stores a batch: all of it or nothing, durable before `Persisted`. Batches are applied in order.
+    /// Stores a batch: all of it or nothing, durable before `Persisted`. The host keeps, durably and together with the
+    /// blobs, which boot's batch it applied last. A batch that it applied before is acknowledged and not applied again;
+    /// one that is not the next is refused, because what it builds on is not in this store.
     Persist {
-        /// Grows by one a batch within a connection's life.
+        /// 1 for a boot's first batch, then one more a batch.
         sequence: u64,
+        /// Only into an empty store: the first batch of a claim, which must replace nobody's state.
+        fresh: bool,
         /// The writes.
         writes: List<BlobWrite, MAX_BATCH_WRITES>,
     },
@@ -120,6 +124,8 @@ pub enum LinkDown {
     Connection = 0,
     /// The workspace refused the access token; the host waits for a new `LinkOpen`.
     Unauthorised = 1,
+    /// The host cannot open such a link, or no more links; it waits for a new `LinkOpen`.
+    Refused = 2,
 }
 
 /// From the host.

@@ -122,7 +122,7 @@ hex_id!(
     OperatorId
 );
 hex_id!(
-    /// SHA-256 over the two public keys of a workspace, see [`crate::pairing_http::workspace_fingerprint`].
+    /// SHA-256 over the id and the two public keys of a workspace, see [`crate::pairing_http::workspace_fingerprint`].
     WorkspaceFingerprint
 );
 

@@ -9,7 +9,7 @@
 //! Errors are `{"message": "...", "code": <number>, "reason": "<refusal code>"}` with a 4xx status. Byte strings are
 //! standard base64 with padding, keys and hashes lower-case hex. Unknown members are refused.
 
-use crate::ids::WorkspaceFingerprint;
+use crate::ids::{WorkspaceFingerprint, WorkspaceId};
 use crate::message::digest_of;
 use serde::{Deserialize, Serialize};
 
@@ -115,11 +115,15 @@ pub struct PairingError {
     pub reason: String,
 }
 
-/// The fingerprint that an operator's command names: SHA-256 over both public keys of the workspace.
-pub fn workspace_fingerprint(token_key_der: &[u8], message_key: &[u8; 32]) -> WorkspaceFingerprint {
-    let mut bytes = message_key.to_vec();
-    bytes.extend_from_slice(token_key_der);
-    WorkspaceFingerprint(digest_of("countersign/workspace-fingerprint/v1", &bytes))
+/// The fingerprint that an operator's command names: SHA-256 over the workspace's id, its message key and its token key
+/// (SubjectPublicKeyInfo DER), in that order. With the id in it no other workspace can pass under that id.
+pub fn workspace_fingerprint(
+    workspace: &WorkspaceId,
+    token_key_der: &[u8],
+    message_key: &[u8; 32],
+) -> WorkspaceFingerprint {
+    let bytes = [&workspace.0[..], message_key, token_key_der].concat();
+    WorkspaceFingerprint(digest_of("countersign/workspace-fingerprint/v2", &bytes))
 }
 
 /// What the attestation document of a pairing binds, beside its nonce and public key.

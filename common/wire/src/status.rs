@@ -148,8 +148,6 @@ pub struct Status {
     pub now_ms: u64,
     /// Unix time in ms of the boot.
     pub booted_at_ms: u64,
-    /// Whether sealed state is being stored; `false` means that nothing is signed.
-    pub storage_ok: bool,
     /// Pairings.
     pub pairings: List<PairingStatus, MAX_PAIRINGS>,
     /// Signatures completed since the boot.

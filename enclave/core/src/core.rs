@@ -64,6 +64,15 @@ pub(crate) struct Claim {
     fresh: Fresh,
     connection: u64,
     settings: Settings,
+    host: ClaimHost,
+}
+
+/// The host during a claim. When it was away the claim is void: another host, or another disk, may have come back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ClaimHost {
+    Same,
+    Gone,
+    Back,
 }
 
 impl Fresh {
@@ -156,8 +165,10 @@ impl Core {
         if let Phase::Serving(serving) = &mut self.phase
             && !changes.is_empty()
         {
+            let fresh = serving.sealer.is_fresh();
             let sealed = serving.sealer.seal(changes, &mut *self.caps.entropy).map_err(|e| e.to_string());
-            if let Err(detail) = sealed.and_then(|writes| self.outbox.persist(writes).map_err(|e| e.to_string())) {
+            let persisted = sealed.and_then(|writes| self.outbox.persist(fresh, writes).map_err(|e| e.to_string()));
+            if let Err(detail) = persisted {
                 self.fail(Code::Storage, format!("state cannot be sealed or stored: {detail}"));
                 return;
             }
@@ -202,6 +213,11 @@ struct Parts<'a> {
     booted_at_ms: u64,
 }
 
+fn load(cx: &mut Cx<'_>) -> Phase {
+    cx.out.push(Effect::LoadBlobs);
+    Phase::Loading(BTreeMap::new())
+}
+
 fn failed(code: Code, detail: impl Into<String>) -> Phase {
     let refusal = Refusal::new(code, detail);
     tracing::error!(%refusal, "the co-signer stops");
@@ -211,9 +227,13 @@ fn failed(code: Code, detail: impl Into<String>) -> Phase {
 impl Parts<'_> {
     fn step(&mut self, cx: &mut Cx<'_>, phase: Phase, input: Input) -> Phase {
         match (phase, input) {
-            (Phase::Waiting, Input::HostConnected) | (Phase::Loading(_), Input::HostConnected) => {
-                cx.out.push(Effect::LoadBlobs);
-                Phase::Loading(BTreeMap::new())
+            // That there was nothing is no knowledge that lasts: a host may come back with the disk that was missing.
+            (Phase::Waiting | Phase::Loading(_) | Phase::Fresh(_), Input::HostConnected) => {
+                self.admins.close_all();
+                load(cx)
+            }
+            (Phase::Claiming(claim), Input::HostConnected) => {
+                Phase::Claiming(Box::new(Claim { host: ClaimHost::Back, ..*claim }))
             }
             (Phase::Loading(mut blobs), Input::Blob { name, value }) => {
                 if blobs.len() >= MAX_BLOBS {
@@ -324,7 +344,12 @@ impl Parts<'_> {
     }
 
     fn claimed(&mut self, cx: &mut Cx<'_>, claim: Claim, answer: Result<SealingKeyAnswer, String>) -> Phase {
-        let Claim { fresh, connection, settings } = claim;
+        let Claim { fresh, connection, settings, host } = claim;
+        match host {
+            ClaimHost::Same => {}
+            ClaimHost::Gone => return Phase::Waiting,
+            ClaimHost::Back => return load(cx),
+        }
         let refuse = |parts: &mut Self, cx: &mut Cx<'_>, detail: String| {
             let refusal = Refusal::new(Code::KeyService, detail);
             parts.admins.answer(cx, connection, &AdminResponse::Refused(refusal));
@@ -373,8 +398,9 @@ impl Parts<'_> {
                 }
                 Phase::Serving(serving)
             }
-            Phase::Claiming(claim) => Phase::Fresh(claim.fresh),
-            Phase::Unlocking(_) => Phase::Waiting,
+            // The key service's answer is awaited, so that it is never taken for the answer to a later question.
+            Phase::Claiming(claim) => Phase::Claiming(Box::new(Claim { host: ClaimHost::Gone, ..*claim })),
+            Phase::Fresh(_) | Phase::Unlocking(_) => Phase::Waiting,
             phase => phase,
         }
     }
@@ -460,7 +486,7 @@ impl Parts<'_> {
     fn admin(&mut self, cx: &mut Cx<'_>, phase: Phase, connection: u64, packet: &[u8]) -> Phase {
         let instance = match &phase {
             Phase::Fresh(fresh) => fresh.instance(),
-            Phase::Claiming(claim) => claim.fresh.instance(),
+            Phase::Claiming(claim) if claim.host == ClaimHost::Same => claim.fresh.instance(),
             Phase::Serving(serving) => serving.instance,
             // Without its state an enclave has no identity to speak under.
             _ => return phase,
@@ -512,7 +538,7 @@ impl Parts<'_> {
                     epoch: 1,
                 };
                 cx.out.push(Effect::GenerateSealingKey { instance: fresh.instance().0, wrapping_key: sealing_key });
-                Phase::Claiming(Box::new(Claim { fresh, connection, settings }))
+                Phase::Claiming(Box::new(Claim { fresh, connection, settings, host: ClaimHost::Same }))
             }
             Ok(_) => {
                 let refusal = Refusal::new(Code::NotClaimed, "this co-signer is not claimed: `cosigner init` first");

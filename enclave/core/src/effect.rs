@@ -18,6 +18,8 @@ pub enum Effect {
     Persist {
         /// Grows by one a batch.
         sequence: u64,
+        /// Only if nothing is stored: the first batch of a claim.
+        fresh: bool,
         /// The writes.
         writes: Vec<BlobWrite>,
     },

@@ -1,13 +1,26 @@
 //! The core's own limits. Times in milliseconds.
 
+use countersign_wire::limits::{
+    MAX_BLOB_BYTES, MAX_GROUPS, MAX_PAIRINGS, MAX_STORED_BYTES, MAX_STREAMS, MAX_TOKEN_BYTES,
+};
+
+pub use countersign_wire::limits::MAX_BLOBS;
+
 /// Admin connections at once.
 pub const MAX_ADMIN_CONNECTIONS: usize = 16;
 /// Requests of one API user that wait for its handler at once.
-pub const MAX_WAITING_PER_USER: usize = 64;
+pub const MAX_WAITING_PER_USER: usize = 8;
 /// Requests of one pairing that wait for handlers at once.
-pub const MAX_WAITING_PER_PAIRING: usize = 256;
+pub const MAX_WAITING_PER_PAIRING: usize = 20;
+/// Callbacks at once: every pairing's share, so that no slow handler takes a place from another tenant.
+pub const MAX_CALLBACKS: usize = MAX_PAIRINGS * MAX_WAITING_PER_PAIRING;
+/// Calls of workspaces at once, beside the callbacks: an access token for each pairing and one `add-user`, and as many
+/// again that are still ending when the host was away.
+pub const MAX_WORKSPACE_CALLS: usize = 2 * (MAX_PAIRINGS + 1);
 /// Sessions of one pairing at once.
 pub const MAX_SESSIONS_PER_PAIRING: usize = 64;
+/// One ledger record.
+pub const MAX_REQUEST_RECORD_BYTES: usize = 24 * 1024;
 /// Ledger records kept for one pairing.
 pub const MAX_REQUESTS_PER_PAIRING: usize = 50_000;
 /// Keys of one pairing.
@@ -38,8 +51,6 @@ pub const MAX_EARLY_KEYGEN_BYTES: usize = 64 * 1024;
 pub const MAX_EARLY_SIGN_BYTES: usize = 512 * 1024;
 /// Bytes of all such messages of one pairing.
 pub const MAX_EARLY_PAIRING_BYTES: usize = 16 * 1024 * 1024;
-/// Blobs that a host may present at boot.
-pub const MAX_BLOBS: usize = 1_000_000;
 /// Execution ids remembered within a boot.
 pub const MAX_EXECUTIONS: usize = 65_536;
 
@@ -64,6 +75,8 @@ pub const DOCUMENT_MAX_AGE_MS: u64 = 300_000;
 pub const HANDSHAKE_RETRY_MS: u64 = 2_000;
 /// First pause after a failed call of the workspace; it doubles up to the maximum.
 pub const WORKSPACE_RETRY_MS: u64 = 500;
+/// A link that was up for so long makes the next pause the first one again.
+pub const LINK_STABLE_MS: u64 = 10_000;
 /// Longest pause between calls of the workspace.
 pub const WORKSPACE_RETRY_MAX_MS: u64 = 60_000;
 /// How often the workspace is told which boot this is: an earlier word may have been lost.
@@ -80,11 +93,25 @@ const _: () = assert!(LEDGER_KEEP_MS > 2 * INTENT_MAX_AGE_MS + AUTHORISATION_MS)
 /// What is stored must load again: everything that all pairings may hold, with room for what belongs to the instance.
 const _: () = assert!(
     MAX_BLOBS
-        > countersign_wire::limits::MAX_PAIRINGS
-            * (MAX_REQUESTS_PER_PAIRING + MAX_VAULTS_PER_PAIRING + MAX_KEYS_PER_PAIRING + 64)
+        > MAX_PAIRINGS
+            * (MAX_REQUESTS_PER_PAIRING + MAX_VAULTS_PER_PAIRING + MAX_KEYS_PER_PAIRING + 1 + 2 * MAX_GROUPS)
             + MAX_USED_TOKENS
             + 16
 );
 const _: () = assert!(MAX_FORGOTTEN_AT_ONCE + 16 < countersign_wire::limits::MAX_BATCH_WRITES);
-const _: () = assert!(MAX_WAITING_PER_USER <= MAX_WAITING_PER_PAIRING);
 const _: () = assert!(MAX_EARLY_AUX_BYTES <= MAX_EARLY_PAIRING_BYTES);
+/// Name, sealing and what the database adds, for one blob.
+const BLOB_OVERHEAD_BYTES: usize = 512;
+/// The same in bytes: what one pairing may hold.
+const MAX_PAIRING_BYTES: usize = MAX_REQUESTS_PER_PAIRING * (MAX_REQUEST_RECORD_BYTES + BLOB_OVERHEAD_BYTES)
+    + MAX_VAULTS_PER_PAIRING * (1024 + BLOB_OVERHEAD_BYTES)
+    + (MAX_KEYS_PER_PAIRING + 1 + 2 * MAX_GROUPS) * (MAX_BLOB_BYTES + BLOB_OVERHEAD_BYTES);
+const _: () = assert!(
+    MAX_STORED_BYTES as usize
+        > MAX_PAIRINGS * MAX_PAIRING_BYTES
+            + MAX_USED_TOKENS * (MAX_TOKEN_BYTES + BLOB_OVERHEAD_BYTES)
+            + 16 * MAX_BLOB_BYTES
+);
+/// One user's handler holds up neither the other users nor, with all of its pairing, any other pairing.
+const _: () = assert!(2 * MAX_WAITING_PER_USER <= MAX_WAITING_PER_PAIRING);
+const _: () = assert!(MAX_CALLBACKS + MAX_WORKSPACE_CALLS <= MAX_STREAMS);

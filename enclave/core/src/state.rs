@@ -103,7 +103,7 @@ pub struct Pairing {
     pub role: Role,
     /// The workspace.
     pub workspace: WorkspaceId,
-    /// Its keys' fingerprint, as an operator named it.
+    /// Fingerprint over its id and keys, as an operator named it.
     pub fingerprint: WorkspaceFingerprint,
     /// The key that signs its messages; known once it is confirmed.
     pub message_key: [u8; 32],
@@ -113,6 +113,8 @@ pub struct Pairing {
     pub root: Option<Bytes<MAX_DER_BYTES>>,
     /// Non-public networks in which it may be.
     pub networks: List<Network, MAX_NETWORKS>,
+    /// Whether the workspace may know the identity: a pairing token was sent with it.
+    pub offered: bool,
     /// The refresh token; empty while unconfirmed.
     pub refresh_token: Secret,
     /// Whether only what an initiator asked for is signed.
@@ -247,7 +249,7 @@ pub struct RequestRecord {
     /// The signatures, by digest.
     pub signatures: List<Option<(PublicKey, EcdsaSignature)>, MAX_DIGESTS>,
 }
-message!(RequestRecord, "countersign/sealed/request", 1, MAX_BLOB_BYTES);
+message!(RequestRecord, "countersign/sealed/request", 1, crate::limits::MAX_REQUEST_RECORD_BYTES);
 
 /// Which key serves an asset of a vault account. Fixed by the first key certificate.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -7,9 +7,9 @@ mod tls;
 
 use crate::clock::SharedClock;
 use crate::dial::dial;
-use crate::limits::MAX_EXCHANGES;
+use crate::limits::{MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
 use crate::transport::Transport;
-use cosigner_core::{ExchangeFailure, ExchangeOutcome, ExchangeSpec};
+use cosigner_core::{ExchangeFailure, ExchangeOutcome, ExchangeSpec, Purpose};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -19,19 +19,41 @@ use tokio::time::Instant;
 pub struct Exchanges<T> {
     transport: Arc<T>,
     tls: tls::Connector,
-    slots: Semaphore,
+    callbacks: Slots,
+    workspace_calls: Slots,
+}
+
+/// Places for exchanges of one purpose.
+struct Slots {
+    max: usize,
+    free: Semaphore,
+}
+
+impl Slots {
+    fn new(max: usize) -> Self {
+        Self { max, free: Semaphore::new(max) }
+    }
+
+    fn taken(&self) -> usize {
+        self.max.saturating_sub(self.free.available_permits())
+    }
 }
 
 impl<T: Transport> Exchanges<T> {
     /// Certificates are checked against `clock`.
     pub fn new(transport: Arc<T>, clock: SharedClock) -> Self {
-        Self { transport, tls: tls::Connector::new(clock), slots: Semaphore::new(MAX_EXCHANGES) }
+        let (callbacks, workspace_calls) = (Slots::new(MAX_CALLBACKS), Slots::new(MAX_WORKSPACE_CALLS));
+        Self { transport, tls: tls::Connector::new(clock), callbacks, workspace_calls }
     }
 
     /// Executes one. Dropping the future ends it and frees its slot.
     pub async fn run(&self, spec: ExchangeSpec) -> ExchangeOutcome {
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return Err(ExchangeFailure::Unavailable(format!("{MAX_EXCHANGES} exchanges run already")));
+        let slots = match spec.purpose {
+            Purpose::Callback => &self.callbacks,
+            Purpose::Pairing => &self.workspace_calls,
+        };
+        let Ok(_slot) = slots.free.try_acquire() else {
+            return Err(ExchangeFailure::Unavailable(format!("{} exchanges of its kind run already", slots.max)));
         };
         let deadline_ms = spec.deadline_ms;
         let time = Duration::from_millis(deadline_ms.into());
@@ -41,7 +63,7 @@ impl<T: Transport> Exchanges<T> {
 
     /// How many run.
     pub fn running(&self) -> usize {
-        MAX_EXCHANGES.saturating_sub(self.slots.available_permits())
+        self.callbacks.taken().saturating_add(self.workspace_calls.taken())
     }
 
     async fn steps(&self, spec: ExchangeSpec, deadline: Instant) -> ExchangeOutcome {

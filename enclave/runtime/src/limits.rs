@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Callbacks, and calls of workspaces, at once: neither takes a place from the other.
+pub use cosigner_core::{MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
+
 /// Most bytes in one write to the host: a larger write can stall for ever in an emulated vsock device.
 pub const MAX_WRITE_BYTES: usize = 16 * 1024;
 /// Inputs that wait for the core. When they are this many, whoever brings the next one waits.
@@ -22,8 +25,6 @@ pub const MAX_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// A connection that lived this long makes the next pause the first one again.
 pub const STABLE_CONNECTION: Duration = Duration::from_secs(1);
 
-/// HTTPS exchanges at once.
-pub const MAX_EXCHANGES: usize = 64;
 /// Addresses of one name that are tried.
 pub const MAX_DIAL_ATTEMPTS: usize = 3;
 /// Status line and headers of an answer.

@@ -300,7 +300,7 @@ async fn effects_that_cannot_be_executed_are_answered_with_a_failure() {
     let mut enclave = host.start_enclave(once_connected(|| {
         let write = BlobWrite { name: Text::cut("a"), value: None };
         vec![
-            Effect::Persist { sequence: 3, writes: vec![write; MAX_BATCH_WRITES + 1] },
+            Effect::Persist { sequence: 3, fresh: false, writes: vec![write; MAX_BATCH_WRITES + 1] },
             Effect::GenerateSealingKey { instance: [1; 32], wrapping_key: Text::cut("arn:aws:kms:…") },
             Effect::Exchange { id: 5, spec: Box::new(denied_exchange()) },
             Effect::StartJob { job: 8, spec: JobSpec::CallbackKey },

@@ -7,7 +7,7 @@ mod support;
 use cosigner_core::{AddressRule, ExchangeFailure, ExchangeSpec, HttpAnswer, Purpose, Trust};
 use cosigner_enclave::clock::Clock;
 use cosigner_enclave::exchange::Exchanges;
-use cosigner_enclave::limits::{MAX_ANSWER_HEAD_BYTES, MAX_EXCHANGES};
+use cosigner_enclave::limits::{MAX_ANSWER_HEAD_BYTES, MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
 use cosigner_enclave::transport::Unix;
 use countersign_wire::command::Network;
 use countersign_wire::dial::Address;
@@ -241,15 +241,21 @@ async fn t47_no_more_exchanges_than_allowed_run_at_once() {
     let broker = broker();
     let exchanges = Arc::new(exchanges(&broker));
     let mut running = tokio::task::JoinSet::new();
-    for _ in 0..MAX_EXCHANGES {
-        let (exchanges, spec) = (exchanges.clone(), spec(&authority, NAME, port));
-        running.spawn(async move { exchanges.run(spec).await });
+    // However many handlers are slow, calls of workspaces have places of their own, and the other way round.
+    let mut all = 0;
+    for (purpose, most) in [(Purpose::Callback, MAX_CALLBACKS), (Purpose::Pairing, MAX_WORKSPACE_CALLS)] {
+        for _ in 0..most {
+            let spec = ExchangeSpec { purpose, ..spec(&authority, NAME, port) };
+            let exchanges = exchanges.clone();
+            running.spawn(async move { exchanges.run(spec).await });
+        }
+        all += most;
+        while exchanges.running() < all {
+            tokio::task::yield_now().await;
+        }
+        let answer = exchanges.run(ExchangeSpec { purpose, ..spec(&authority, NAME, port) }).await;
+        assert!(matches!(answer, Err(ExchangeFailure::Unavailable(_))), "{answer:?}");
     }
-    while exchanges.running() < MAX_EXCHANGES {
-        tokio::task::yield_now().await;
-    }
-    let answer = exchanges.run(spec(&authority, NAME, port)).await;
-    assert!(matches!(answer, Err(ExchangeFailure::Unavailable(_))), "{answer:?}");
     running.shutdown().await;
     assert_eq!(exchanges.running(), 0);
 }

@@ -74,7 +74,12 @@ impl Config {
         if !enclave.allowed_cids.is_empty() && matches!(enclave.listen, EnclaveAddress::Unix(_)) {
             return Err(out_of_range("enclave.allowed_cids", "none with a Unix socket", enclave.allowed_cids.len()));
         }
+        if enclave.allowed_cids.is_empty() && matches!(enclave.listen, EnclaveAddress::Vsock(_)) {
+            let expected = "the context id of the enclave: whoever may connect can take the enclave's place";
+            return Err(out_of_range("enclave.allowed_cids", expected, "none"));
+        }
         count("enclave.max_openings", enclave.max_openings)?;
+        range("enclave.max_control_openings_per_second", enclave.max_control_openings_per_second, 1, 10_000)?;
         millis("enclave.opening_timeout_ms", enclave.opening_timeout_ms)?;
         millis("enclave.frame_timeout_ms", enclave.frame_timeout_ms)?;
         millis("enclave.write_timeout_ms", enclave.write_timeout_ms)
@@ -204,6 +209,8 @@ mod tests {
             ("[links]\nbackoff_max_ms = 1", "links.backoff_max_ms"),
             ("[links]\nproxy = \"socks5://127.0.0.1:1\"", "links.proxy"),
             ("[enclave]\nallowed_cids = [4]", "enclave.allowed_cids"),
+            ("[enclave]\nlisten = \"vsock:5016\"", "enclave.allowed_cids"),
+            ("[enclave]\nmax_control_openings_per_second = 0", "enclave.max_control_openings_per_second"),
             ("[admin]\nsocket = \"/run/countersign/enclave.sock\"", "admin.socket"),
             ("[storage]\ndirectory = \"\"", "storage.directory"),
         ] {

@@ -56,13 +56,13 @@ async fn serve(reader: ReadHalf<Stream>, session: &Session, control: &Control, l
     while let Some(payload) = read_frame(&mut reader, limits).await? {
         match FromEnclave::decode(&payload)? {
             FromEnclave::LoadBlobs => control.storage.load(session.asker.clone()).await?,
-            FromEnclave::Persist { sequence, writes } => {
+            FromEnclave::Persist { sequence, fresh, writes } => {
                 let expected_now = expected.unwrap_or(sequence);
                 if sequence != expected_now {
                     return Err(Ended::Sequence { expected: expected_now, got: sequence });
                 }
                 expected = Some(sequence.wrapping_add(1));
-                control.storage.persist(sequence, writes.into_vec(), session.asker.clone()).await?;
+                control.storage.persist(sequence, fresh, writes.into_vec(), session.asker.clone()).await?;
             }
             FromEnclave::LinkOpen { pairing, url, access_token, roots } => {
                 links.open(pairing, &url, &access_token, roots.into_vec()).await;

@@ -59,6 +59,7 @@ impl LinkTask {
         let mut backoff = Backoff::new(config.backoff_initial_ms.into(), config.backoff_max_ms.into());
         let share = Share::new(config.queue_messages, config.queue_bytes);
         let mut reported = None;
+        let mut refused_before = false;
         while !stop.is_cancelled() {
             let target = self.targets.borrow().clone();
             let connected = tokio::select! {
@@ -74,6 +75,7 @@ impl LinkTask {
                     }
                     if up_since.elapsed() >= Duration::from(config.stable_after_ms) {
                         backoff.reset();
+                        refused_before = false;
                     }
                     reported = None;
                     self.after_end(end, &target, &mut reported).await?
@@ -83,20 +85,25 @@ impl LinkTask {
             let waited = async {
                 match next {
                     Next::ConnectNow => {}
-                    Next::ConnectAfterPause => {
-                        tokio::select! {
-                            () = sleep(backoff.pause()) => return,
-                            () = elsewhere(&mut self.targets, &target) => {}
+                    Next::ConnectAfterPause => pause(backoff.pause(), &mut self.targets, &target).await,
+                    Next::WaitForToken => {
+                        newer(&mut self.targets, &target).await;
+                        // Where one token after the other is refused, a new one is no reason to hurry.
+                        if std::mem::replace(&mut refused_before, true) {
+                            pause(backoff.pause(), &mut self.targets, &target).await;
                         }
                     }
-                    Next::WaitForToken => newer(&mut self.targets, &target).await,
                 }
-                backoff.reset();
-                reported = None;
             };
             tokio::select! {
                 () = waited => {}
                 () = stop.cancelled() => break,
+            }
+            // Another endpoint deserves a fresh start; another token for the same one does not.
+            if !self.targets.borrow().same_endpoint(&target) {
+                backoff.reset();
+                reported = None;
+                refused_before = false;
             }
         }
         Ok(())
@@ -110,7 +117,9 @@ impl LinkTask {
         share: &Share,
     ) -> Result<Option<End>, NotTaken> {
         let pairing = self.pairing;
-        tracing::info!(%pairing, host = target.host, "a link is up");
+        if self.settings.may_log() {
+            tracing::info!(%pairing, host = target.host, "a link is up");
+        }
         self.metrics.link_state(pairing, true);
         let mut queue = self.queue.open();
         self.outbox.send(FromHost::LinkUp { pairing }).await?;
@@ -138,7 +147,9 @@ impl LinkTask {
             self.report(LinkDown::Connection, reported).await?;
             return Ok(Next::ConnectNow);
         };
-        tracing::warn!(%pairing, reason = %end, "a link is down");
+        if self.settings.may_log() {
+            tracing::warn!(%pairing, reason = %end, "a link is down");
+        }
         self.metrics.link_failed(pairing, end.code());
         if end == End::Unauthorised {
             return self.unauthorised(target, reported).await;
@@ -155,7 +166,7 @@ impl LinkTask {
     ) -> Result<Next, NotTaken> {
         let pairing = self.pairing;
         self.metrics.link_failed(pairing, error.code());
-        if reported.is_none() {
+        if reported.is_none() && self.settings.may_log() {
             tracing::warn!(%pairing, %error, "a link cannot connect");
         } else {
             tracing::debug!(%pairing, %error, "a link still cannot connect");
@@ -172,6 +183,8 @@ impl LinkTask {
             // A newer token came while the older one was being refused.
             return Ok(Next::ConnectNow);
         }
+        // Each time: the enclave gave another token, and this one is refused too.
+        *reported = None;
         self.report(LinkDown::Unauthorised, reported).await?;
         Ok(Next::WaitForToken)
     }
@@ -183,6 +196,14 @@ impl LinkTask {
             *reported = Some(reason);
         }
         Ok(())
+    }
+}
+
+/// Returns after `pause`, or when the enclave asked for another endpoint.
+async fn pause(pause: Duration, targets: &mut watch::Receiver<Arc<Target>>, target: &Target) {
+    tokio::select! {
+        () = sleep(pause) => {}
+        () = elsewhere(targets, target) => {}
     }
 }
 

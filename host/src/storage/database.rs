@@ -1,9 +1,10 @@
 //! The database: one table of names and values, in SQLite with a write-ahead log that is synced at every commit.
 
 use super::directory_lock::sync_directory;
-use super::error::{OverLimit, SCHEMA_VERSION, SYNCHRONOUS_FULL, StorageError};
+use super::error::{SCHEMA_VERSION, SYNCHRONOUS_FULL, StorageError, Unfit};
 use crate::config;
 use countersign_wire::host_link::BlobWrite;
+use countersign_wire::ids::BootId;
 use countersign_wire::{OutOfBounds, limits::MAX_BLOB_BYTES};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
@@ -15,12 +16,21 @@ use std::path::Path;
 /// `PRAGMA application_id` of our databases.
 const APPLICATION_ID: i64 = 0x4353_4842;
 
+/// The batch that was applied last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Applied {
+    boot: BootId,
+    sequence: u64,
+}
+
 /// The open database.
 pub struct Database {
     connection: SqliteConnection,
     /// Size of name and value of every blob, as of the open transaction.
     sizes: BTreeMap<String, u64>,
     bytes: u64,
+    /// As of the open transaction, like the sizes.
+    applied: Option<Applied>,
     max_blobs: u64,
     max_bytes: u64,
     starts: u32,
@@ -42,6 +52,7 @@ impl Database {
             connection,
             sizes: BTreeMap::new(),
             bytes: 0,
+            applied: None,
             max_blobs: config.max_blobs,
             max_bytes: config.max_total_bytes,
             starts,
@@ -93,8 +104,23 @@ impl Database {
         self.measure().await
     }
 
+    /// Whether this batch of a boot was applied before. Otherwise it must be the next one.
+    pub fn has(&self, boot: BootId, sequence: u64) -> Result<bool, Unfit> {
+        let last = self.applied.filter(|last| last.boot == boot).map_or(0, |last| last.sequence);
+        if (1..=last).contains(&sequence) {
+            return Ok(true);
+        }
+        let expected = last.saturating_add(1);
+        if sequence == expected { Ok(false) } else { Err(Unfit::Order { expected, got: sequence }) }
+    }
+
+    /// Whether there is nothing here that a claim would replace.
+    pub fn is_empty(&self) -> Result<(), Unfit> {
+        if self.sizes.is_empty() { Ok(()) } else { Err(Unfit::NotEmpty(self.blobs())) }
+    }
+
     /// Whether the store stays within its limits with `writes` applied.
-    pub fn admit(&self, writes: &[BlobWrite]) -> Result<(), OverLimit> {
+    pub fn admit(&self, writes: &[BlobWrite]) -> Result<(), Unfit> {
         let mut changes: BTreeMap<&str, Option<u64>> = BTreeMap::new();
         for write in writes {
             changes.insert(write.name.as_str(), write.value.as_ref().map(|v| size(&write.name, v.len())));
@@ -112,16 +138,23 @@ impl Database {
         }
         // What only shrinks a store that is over its limits (they may have been lowered) is welcome.
         if blobs > self.max_blobs && blobs >= self.blobs() {
-            return Err(OverLimit::Blobs { max: self.max_blobs, got: blobs });
+            return Err(Unfit::Blobs { max: self.max_blobs, got: blobs });
         }
         if bytes > self.max_bytes && bytes >= self.bytes {
-            return Err(OverLimit::Bytes { max: self.max_bytes, got: bytes });
+            return Err(Unfit::Bytes { max: self.max_bytes, got: bytes });
         }
         Ok(())
     }
 
-    /// Applies `writes` within the open transaction, in order.
-    pub async fn apply(&mut self, writes: &[BlobWrite]) -> Result<(), StorageError> {
+    /// Applies a batch within the open transaction, its writes in order, and remembers it as the last one.
+    pub async fn apply(&mut self, boot: BootId, sequence: u64, writes: &[BlobWrite]) -> Result<(), StorageError> {
+        // A sequence follows from the one before, so it never comes near the limit of an SQLite integer.
+        sqlx::query("UPDATE host SET boot = ?1, sequence = ?2 WHERE id = 1")
+            .bind(&boot.0[..])
+            .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+            .execute(&mut self.connection)
+            .await?;
+        self.applied = Some(Applied { boot, sequence });
         for write in writes {
             let name = write.name.as_str();
             match &write.value {
@@ -167,6 +200,12 @@ impl Database {
     }
 
     async fn measure(&mut self) -> Result<(), StorageError> {
+        let row = sqlx::query("SELECT boot, sequence FROM host WHERE id = 1").fetch_one(&mut self.connection).await?;
+        let boot: Option<Vec<u8>> = row.try_get("boot")?;
+        let sequence: i64 = row.try_get("sequence")?;
+        let boot = boot.and_then(|bytes| bytes.try_into().ok()).map(BootId);
+        let sequence = u64::try_from(sequence).unwrap_or(0);
+        self.applied = boot.map(|boot| Applied { boot, sequence });
         self.sizes.clear();
         self.bytes = 0;
         let mut measured = Vec::new();
@@ -217,8 +256,13 @@ async fn prepare(connection: &mut SqliteConnection, is_new: bool) -> Result<u32,
     if is_new {
         let schema = format!(
             "CREATE TABLE blobs (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
-             CREATE TABLE host (id INTEGER PRIMARY KEY CHECK (id = 1), starts INTEGER NOT NULL) STRICT;
-             INSERT INTO host (id, starts) VALUES (1, 0);
+             CREATE TABLE host (
+                 id INTEGER PRIMARY KEY CHECK (id = 1),
+                 starts INTEGER NOT NULL,
+                 boot BLOB,
+                 sequence INTEGER NOT NULL
+             ) STRICT;
+             INSERT INTO host (id, starts, boot, sequence) VALUES (1, 0, NULL, 0);
              PRAGMA application_id = {APPLICATION_ID};
              PRAGMA user_version = {SCHEMA_VERSION};"
         );
@@ -244,6 +288,8 @@ fn sync(directory: &Path) -> Result<(), StorageError> {
 mod tests {
     use super::*;
     use countersign_wire::{Bytes, Text};
+
+    const BOOT: BootId = BootId([1; 16]);
 
     fn config(directory: &Path) -> config::Storage {
         config::Storage { directory: directory.to_owned(), ..config::Storage::default() }
@@ -271,7 +317,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_database_of_another_program_or_version_is_refused_untouched() {
-        for schema in ["CREATE TABLE t (x)", "PRAGMA user_version = 2"] {
+        for schema in ["CREATE TABLE t (x)", "PRAGMA user_version = 3"] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("blobs.sqlite");
             let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
@@ -289,14 +335,40 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut database = Database::open(&config(dir.path())).await.unwrap();
         database.begin().await.unwrap();
-        database.apply(&[write("a", Some(10)), write("bb", Some(20)), write("a", Some(5))]).await.unwrap();
+        database.apply(BOOT, 1, &[write("a", Some(10)), write("bb", Some(20)), write("a", Some(5))]).await.unwrap();
         database.commit().await.unwrap();
         assert_eq!((database.blobs(), database.bytes()), (2, 6 + 22));
         database.begin().await.unwrap();
-        database.apply(&[write("bb", None), write("c", Some(100))]).await.unwrap();
+        database.apply(BOOT, 1, &[write("bb", None), write("c", Some(100))]).await.unwrap();
         assert_eq!((database.blobs(), database.bytes()), (2, 6 + 101));
         database.roll_back().await.unwrap();
         assert_eq!((database.blobs(), database.bytes()), (2, 6 + 22));
+    }
+
+    #[tokio::test]
+    async fn the_last_batch_of_a_boot_is_known_after_a_restart_and_a_rollback() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut database = Database::open(&config(dir.path())).await.unwrap();
+        assert_eq!(database.has(BOOT, 1), Ok(false));
+        assert_eq!(database.has(BOOT, 2), Err(Unfit::Order { expected: 1, got: 2 }));
+        database.begin().await.unwrap();
+        database.apply(BOOT, 1, &[write("a", Some(1))]).await.unwrap();
+        database.commit().await.unwrap();
+        database.begin().await.unwrap();
+        database.apply(BOOT, 2, &[write("a", Some(2))]).await.unwrap();
+        assert_eq!(database.has(BOOT, 2), Ok(true));
+        database.roll_back().await.unwrap();
+        assert_eq!(database.has(BOOT, 2), Ok(false));
+        database.close().await.unwrap();
+
+        let database = Database::open(&config(dir.path())).await.unwrap();
+        assert_eq!((database.has(BOOT, 1), database.has(BOOT, 2)), (Ok(true), Ok(false)));
+        assert_eq!(database.has(BOOT, 0), Err(Unfit::Order { expected: 2, got: 0 }));
+        // Another boot loaded what is here and begins anew; one that did not is told.
+        let other = BootId([2; 16]);
+        assert_eq!(database.has(other, 1), Ok(false));
+        assert_eq!(database.has(other, 3), Err(Unfit::Order { expected: 1, got: 3 }));
+        assert_eq!(database.is_empty(), Err(Unfit::NotEmpty(1)));
     }
 
     #[tokio::test]
@@ -304,13 +376,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut database = Database::open(&config(dir.path())).await.unwrap();
         database.begin().await.unwrap();
-        database.apply(&[write("a", Some(9)), write("b", Some(9)), write("c", Some(9))]).await.unwrap();
+        database.apply(BOOT, 1, &[write("a", Some(9)), write("b", Some(9)), write("c", Some(9))]).await.unwrap();
         database.commit().await.unwrap();
         (database.max_blobs, database.max_bytes) = (1, 12);
         assert_eq!(database.admit(&[write("c", None)]), Ok(()));
-        assert_eq!(database.admit(&[write("a", Some(9))]), Err(OverLimit::Blobs { max: 1, got: 3 }));
+        assert_eq!(database.admit(&[write("a", Some(9))]), Err(Unfit::Blobs { max: 1, got: 3 }));
         database.max_blobs = 10;
         assert_eq!(database.admit(&[write("a", Some(8))]), Ok(()));
-        assert_eq!(database.admit(&[write("a", Some(10))]), Err(OverLimit::Bytes { max: 12, got: 31 }));
+        assert_eq!(database.admit(&[write("a", Some(10))]), Err(Unfit::Bytes { max: 12, got: 31 }));
     }
 }

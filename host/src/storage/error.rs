@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const SQLITE_FULL: &str = "13";
 
 /// `PRAGMA user_version`: the version of the schema.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 
 /// What `PRAGMA synchronous` says for FULL.
 pub(super) const SYNCHRONOUS_FULL: i64 = 2;
@@ -67,7 +67,24 @@ impl StorageError {
 
 /// Why a batch may not be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OverLimit {
+pub enum Unfit {
+    /// It builds on batches that this store never got.
+    #[error(
+        "expected batch {expected} of this boot of the enclave, got {got}: this is not the store that took the ones \
+         before; give the host the right storage.directory, then restart the enclave"
+    )]
+    Order {
+        /// The next batch.
+        expected: u64,
+        /// What came.
+        got: u64,
+    },
+    /// Somebody's state is here, and a claim would replace it.
+    #[error(
+        "expected an empty store for a newly claimed enclave, got one with {0} blobs: restart the enclave to load them, \
+         or give the host another storage.directory"
+    )]
+    NotEmpty(u64),
     /// Too many blobs.
     #[error("expected at most {max} blobs in the store, got {got}")]
     Blobs {

@@ -2,6 +2,7 @@
 //! only after it, and each is still refused or stored as a whole.
 
 use super::database::Database;
+use super::error::Unfit;
 use super::{Asker, Batch, Command, StorageError};
 use crate::metrics::Metrics;
 use crate::share::Share;
@@ -120,16 +121,31 @@ async fn store(database: &mut Database, group: &[Batch]) -> Result<Vec<Outcome>,
     for batch in group {
         let outcome = if batch.asker.failed.load(Ordering::SeqCst) {
             Outcome::Ignored
-        } else if let Err(over) = database.admit(&batch.writes) {
-            refuse(batch, over.to_string())
         } else {
-            database.apply(&batch.writes).await?;
-            Outcome::Stored
+            match fits(database, batch) {
+                Ok(true) => Outcome::Stored,
+                Ok(false) => {
+                    database.apply(batch.asker.boot, batch.sequence, &batch.writes).await?;
+                    Outcome::Stored
+                }
+                Err(unfit) => refuse(batch, unfit.to_string()),
+            }
         };
         outcomes.push(outcome);
     }
     database.commit().await?;
     Ok(outcomes)
+}
+
+/// Whether a batch is stored already; otherwise it may be now.
+fn fits(database: &Database, batch: &Batch) -> Result<bool, Unfit> {
+    if database.has(batch.asker.boot, batch.sequence)? {
+        return Ok(true);
+    }
+    if batch.fresh {
+        database.is_empty()?;
+    }
+    database.admit(&batch.writes).map(|()| false)
 }
 
 /// For each batch, whether it is the first of its connection and none of that connection has failed yet: the one that
@@ -172,6 +188,9 @@ mod tests {
     use crate::config;
     use crate::outbox::{Outbox, Outgoing};
     use countersign_wire::host_link::BlobWrite;
+    use countersign_wire::ids::BootId;
+
+    const BOOT: BootId = BootId([1; 16]);
 
     struct Store {
         _dir: tempfile::TempDir,
@@ -187,13 +206,22 @@ mod tests {
             let config = config::Storage { directory: dir.path().to_owned(), ..config::Storage::default() };
             let database = Database::open(&config).await.unwrap();
             let (outbox, answers) = Outbox::new(100);
-            Self { _dir: dir, database, asker: Asker::new(outbox), answers, metrics: Metrics::new() }
+            Self { _dir: dir, database, asker: Asker::new(outbox, BOOT), answers, metrics: Metrics::new() }
         }
 
         fn batch(&self, sequence: u64, name: &str, bytes: usize) -> Batch {
             let value = Some(Bytes::new(vec![7; bytes]).unwrap());
             let writes = vec![BlobWrite { name: Text::new(name).unwrap(), value }];
-            Batch { sequence, writes, asker: self.asker.clone(), _place: None }
+            Batch { sequence, fresh: false, writes, asker: self.asker.clone(), _place: None }
+        }
+
+        fn connect(&mut self, boot: BootId) {
+            self.asker = Asker::new(self.asker.outbox.clone(), boot);
+        }
+
+        async fn stored(&mut self) -> Vec<(String, usize)> {
+            let blobs: Vec<_> = self.database.load().try_collect().await.unwrap();
+            blobs.into_iter().map(|(name, value)| (name, value.len())).collect()
         }
 
         async fn sql(&mut self, text: &str) {
@@ -223,9 +251,67 @@ mod tests {
         assert!(matches!(answers.get(1), Some(FromHost::PersistFailed { sequence: 2, .. })), "{answers:?}");
         assert_eq!(answers.len(), 2);
         assert_eq!((store.database.blobs(), store.database.bytes()), (1, 11));
-        store.asker = Asker::new(store.asker.outbox.clone());
-        store.persist(vec![store.batch(1, "d", 1)]).await.unwrap();
-        assert_eq!(store.answers(), [FromHost::Persisted { sequence: 1 }]);
+        store.connect(BOOT);
+        store.persist(vec![store.batch(2, "d", 1)]).await.unwrap();
+        assert_eq!(store.answers(), [FromHost::Persisted { sequence: 2 }]);
+    }
+
+    #[tokio::test]
+    async fn batches_that_are_sent_again_are_acknowledged_and_not_applied_again() {
+        let mut store = Store::open().await;
+        // Every batch writes the head; the answers to the last three are lost.
+        for n in 1..=5 {
+            store.persist(vec![store.batch(n, "head", n as usize)]).await.unwrap();
+        }
+        store.answers();
+        store.connect(BOOT);
+        // Each alone: the power may fail after any of them.
+        for n in 3..=5 {
+            store.persist(vec![store.batch(n, "head", n as usize)]).await.unwrap();
+            assert_eq!(store.answers(), [FromHost::Persisted { sequence: n }]);
+            assert_eq!(store.stored().await, [("head".to_owned(), 5)], "batch {n} again");
+        }
+        // Together with a new one.
+        store.persist(vec![store.batch(5, "head", 5), store.batch(6, "head", 6)]).await.unwrap();
+        assert_eq!(store.answers(), [5, 6].map(|sequence| FromHost::Persisted { sequence }));
+        assert_eq!(store.stored().await, [("head".to_owned(), 6)]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_builds_on_others_than_are_stored_is_refused() {
+        for (boot, sequence) in [(BOOT, 4), (BootId([2; 16]), 3), (BootId([2; 16]), 2)] {
+            let mut store = Store::open().await;
+            store.persist(vec![store.batch(1, "head", 1), store.batch(2, "head", 2)]).await.unwrap();
+            store.answers();
+            store.connect(boot);
+            store.persist(vec![store.batch(sequence, "head", 9)]).await.unwrap();
+            match store.answers().as_slice() {
+                [FromHost::PersistFailed { sequence: named, detail }] => {
+                    assert_eq!(*named, sequence);
+                    assert!(detail.contains("not the store that took the ones before"), "{detail}");
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(store.stored().await, [("head".to_owned(), 2)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_never_replaces_what_is_stored() {
+        let mut store = Store::open().await;
+        let fresh = |store: &Store| Batch { fresh: true, ..store.batch(1, "root", 7) };
+        store.persist(vec![fresh(&store)]).await.unwrap();
+        store.connect(BOOT);
+        store.persist(vec![fresh(&store)]).await.unwrap();
+        assert_eq!(store.answers(), [FromHost::Persisted { sequence: 1 }, FromHost::Persisted { sequence: 1 }]);
+        // Another enclave that booted while this store was not there.
+        store.connect(BootId([2; 16]));
+        store.persist(vec![Batch { fresh: true, ..store.batch(1, "root", 8) }]).await.unwrap();
+        match store.answers().as_slice() {
+            [FromHost::PersistFailed { sequence: 1, detail }] => assert!(detail.contains("empty store"), "{detail}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(store.stored().await, [("root".to_owned(), 7)]);
     }
 
     #[tokio::test]

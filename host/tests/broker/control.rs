@@ -1,10 +1,10 @@
 //! One control connection at a time, and what goes with it.
 
-use crate::enclave::{Enclave, batch, connect, read_frame, write_frame};
+use crate::enclave::{Enclave, batch, connect, control, read_frame, write_frame};
 use crate::process::{Host, PATIENCE, Place};
 use crate::workspace::{Workspace, closed};
 use countersign_wire::host_link::FromHost;
-use countersign_wire::ids::PairingId;
+use countersign_wire::ids::{BootId, PairingId};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -23,14 +23,10 @@ async fn the_newest_control_connection_wins() {
 
 #[tokio::test]
 async fn a_crowd_of_control_connections_leaves_exactly_one() {
-    let host = Host::start(&[]).await;
+    let host = Host::start(&[("enclave", "max_control_openings_per_second = 100")]).await;
     let crowd = (0..20).map(|_| async {
         let mut stream = connect(&host).await;
-        let opening = countersign_wire::host_link::Opening::Control {
-            boot: countersign_wire::ids::BootId([9; 16]),
-            version: countersign_wire::Text::default(),
-        };
-        write_frame(&mut stream, &countersign_wire::Message::encode(&opening)).await;
+        write_frame(&mut stream, &control(BootId([9; 16]))).await;
         stream
     });
     let mut streams = futures_util::future::join_all(crowd).await;
@@ -44,7 +40,7 @@ async fn a_crowd_of_control_connections_leaves_exactly_one() {
 
 #[tokio::test]
 async fn batches_of_a_replaced_connection_are_applied_before_the_newer_one_loads_or_never() {
-    let host = Host::start(&[]).await;
+    let host = Host::start(&[("enclave", "max_control_openings_per_second = 100")]).await;
     for round in 0..10u64 {
         let mut older = Enclave::connect(&host).await;
         for n in 1..=60u64 {

@@ -7,6 +7,7 @@ use countersign_wire::ids::{BootId, PairingId};
 use countersign_wire::limits::MAX_FRAME_BYTES;
 use countersign_wire::{Bytes, List, Message, Text};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -38,16 +39,32 @@ pub async fn connect(host: &Host) -> UnixStream {
 /// A control connection.
 pub struct Enclave {
     pub stream: UnixStream,
+    pub boot: BootId,
     next_sequence: u64,
 }
 
+/// A boot that was not before in this process.
+fn new_boot() -> BootId {
+    static BOOTS: AtomicU8 = AtomicU8::new(0);
+    BootId([BOOTS.fetch_add(1, Ordering::SeqCst); 16])
+}
+
+/// The opening of a control connection.
+pub fn control(boot: BootId) -> Vec<u8> {
+    Opening::Control { boot, version: Text::new("0.0.0").unwrap() }.encode()
+}
+
 impl Enclave {
-    /// Connects and is greeted.
+    /// A new boot connects and is greeted.
     pub async fn connect(host: &Host) -> Self {
+        Self::reconnect(host, new_boot(), 1).await
+    }
+
+    /// The same boot connects again, and goes on with this batch.
+    pub async fn reconnect(host: &Host, boot: BootId, next_sequence: u64) -> Self {
         let mut stream = connect(host).await;
-        let opening = Opening::Control { boot: BootId([1; 16]), version: Text::new("0.0.0").unwrap() };
-        write_frame(&mut stream, &opening.encode()).await;
-        let mut enclave = Self { stream, next_sequence: 1 };
+        write_frame(&mut stream, &control(boot)).await;
+        let mut enclave = Self { stream, boot, next_sequence };
         assert!(matches!(enclave.next().await, FromHost::Welcome { .. }));
         enclave
     }
@@ -116,5 +133,5 @@ pub fn batch(sequence: u64, writes: &[(&str, Option<&[u8]>)]) -> FromEnclave {
             value: value.map(|value| Bytes::new(value).unwrap()),
         })
         .collect();
-    FromEnclave::Persist { sequence, writes: List::new(writes).unwrap() }
+    FromEnclave::Persist { sequence, fresh: false, writes: List::new(writes).unwrap() }
 }

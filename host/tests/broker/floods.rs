@@ -1,9 +1,12 @@
 //! T47: floods of connections cost little, and whoever is served already is served on.
 
-use crate::enclave::{Enclave, connect, read_frame};
-use crate::process::Host;
+use crate::enclave::{Enclave, connect, control, read_frame, write_frame};
+use crate::process::{Host, Place};
+use countersign_wire::Message;
+use countersign_wire::host_link::{FromHost, LinkDown};
+use countersign_wire::ids::{BootId, PairingId};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::sleep;
 
@@ -31,6 +34,64 @@ async fn t47_a_flood_of_enclave_connections_is_bounded_and_the_session_goes_on()
         assert!(read_frame(stream).await.is_none());
     }
     host.metric_reaches("countersign_host_enclave_refused_total{reason=\"too_slow\"}", 16.0).await;
+    enclave.persist_now(&[("n", Some(b"and on"))]).await;
+}
+
+#[tokio::test]
+async fn t47_a_flood_of_valid_control_connections_is_bounded_and_the_enclave_comes_back() {
+    let limits = "max_openings = 16\nmax_control_openings_per_second = 5";
+    let host = Host::start(&[("enclave", limits)]).await;
+    let mut enclave = Enclave::connect(&host).await;
+    enclave.persist_now(&[("n", Some(b"before"))]).await;
+    let before = host.resident_kib();
+    let mut flood = Vec::new();
+    for _ in 0..FLOOD {
+        let mut stream = connect(&host).await;
+        // The host may have hung up already.
+        let opening = control(BootId([0xf0; 16]));
+        let header = countersign_wire::frame::header(opening.len()).unwrap();
+        let _ = stream.write_all(&[&header[..], &opening].concat()).await;
+        flood.push(stream);
+    }
+    let grown = host.resident_kib().saturating_sub(before);
+    assert!(grown < MAX_GROWTH_KIB, "{grown} KiB");
+    host.metric_reaches("countersign_host_enclave_refused_total{reason=\"rate\"}", 1.0).await;
+    // However long the flood took, those that were let in are few.
+    let served = host.metric("countersign_host_control_connections_total").await;
+    assert!(served < (FLOOD / 4) as f64, "{served} control connections were served");
+    drop(flood);
+    // As soon as the rate allows it, the enclave is served again.
+    let mut again = loop {
+        let mut stream = connect(&host).await;
+        write_frame(&mut stream, &control(enclave.boot)).await;
+        if read_frame(&mut stream).await.is_some() {
+            break stream;
+        }
+        sleep(Duration::from_millis(50)).await;
+    };
+    write_frame(&mut again, &crate::enclave::batch(2, &[("n", Some(b"after"))]).encode()).await;
+    let answer = FromHost::decode(&read_frame(&mut again).await.unwrap()).unwrap();
+    assert_eq!(answer, FromHost::Persisted { sequence: 2 });
+}
+
+#[tokio::test]
+async fn t47_links_that_a_hostile_enclave_asks_for_in_vain_leave_no_trace_that_grows() {
+    let place = Place::new();
+    let host = place.start(&[("links", "max_links = 1")]).await;
+    let mut enclave = Enclave::connect(&host).await;
+    let lines = place.log().lines().count();
+    let long = |n: u16| PairingId([n.to_be_bytes()[0], n.to_be_bytes()[1], 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]);
+    const ASKED: u16 = 2_000;
+    for n in 0..ASKED {
+        enclave.link_open(long(n), "http://not-a-relay.example/", "token", &[]).await;
+        let refused = FromHost::LinkDown { pairing: long(n), reason: LinkDown::Refused };
+        assert_eq!(enclave.next().await, refused);
+    }
+    host.metric_reaches("countersign_host_link_refused_total{reason=\"target\"}", f64::from(ASKED)).await;
+    let metrics = host.get("/metrics").await.1;
+    assert!(!metrics.contains("pairing=\""), "no label of a pairing that has no link");
+    let grown = place.log().lines().count() - lines;
+    assert!(grown < usize::from(ASKED) / 4, "{grown} lines in the log");
     enclave.persist_now(&[("n", Some(b"and on"))]).await;
 }
 

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 const DOWN: FromHost = FromHost::LinkDown { pairing: PAIRING, reason: LinkDown::Connection };
 const UNAUTHORISED: FromHost = FromHost::LinkDown { pairing: PAIRING, reason: LinkDown::Unauthorised };
+const REFUSED: FromHost = FromHost::LinkDown { pairing: PAIRING, reason: LinkDown::Refused };
 const UP: FromHost = FromHost::LinkUp { pairing: PAIRING };
 
 #[tokio::test]
@@ -67,6 +68,28 @@ async fn a_refused_token_is_told_and_not_tried_again_until_there_is_a_new_one() 
 }
 
 #[tokio::test]
+async fn tokens_that_are_refused_one_after_the_other_do_not_undo_the_pauses() {
+    let host = Host::start(&[("links", "backoff_initial_ms = 20000\nbackoff_max_ms = 20000")]).await;
+    let mut workspace = Workspace::start("good").await;
+    let mut enclave = Enclave::connect(&host).await;
+    let roots = workspace.roots.clone();
+    // The first new token is tried at once, because tokens expire; the one after it has to wait.
+    for _ in 0..2 {
+        enclave.link_open(PAIRING, &workspace.url, "bad", &roots).await;
+        assert_eq!(enclave.next().await, UNAUTHORISED);
+    }
+    for _ in 0..20 {
+        enclave.link_open(PAIRING, &workspace.url, "bad", &roots).await;
+    }
+    enclave.persist_now(&[("a", Some(b"1"))]).await;
+    assert_eq!(workspace.attempts(), 2);
+    // Another endpoint is another matter.
+    enclave.link_open(PAIRING, &format!("{}?again", workspace.url), "good", &roots).await;
+    assert_eq!(enclave.next().await, UP);
+    workspace.link().await;
+}
+
+#[tokio::test]
 async fn pauses_between_attempts_grow() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("wss://{}/relay", listener.local_addr().unwrap());
@@ -113,13 +136,17 @@ async fn what_cannot_be_opened_is_told_and_costs_nothing_more() {
     let roots = workspace.roots.clone();
     let in_the_clear = workspace.url.replace("wss://", "ws://");
     enclave.link_open(PAIRING, &in_the_clear, "token", &roots).await;
-    assert_eq!(enclave.next().await, DOWN);
+    assert_eq!(enclave.next().await, REFUSED);
     enclave.link_open(PAIRING, &workspace.url, "token", &[b"not a certificate".to_vec()]).await;
-    assert_eq!(enclave.next().await, DOWN);
+    assert_eq!(enclave.next().await, REFUSED);
+    for token in ["", "a b", "a\nb"] {
+        enclave.link_open(PAIRING, &workspace.url, token, &roots).await;
+        assert_eq!(enclave.next().await, REFUSED);
+    }
     let _socket = up(&mut enclave, &mut workspace).await;
     let second = PairingId([4; 16]);
     enclave.link_open(second, &workspace.url, "token", &roots).await;
-    assert_eq!(enclave.next().await, FromHost::LinkDown { pairing: second, reason: LinkDown::Connection });
+    assert_eq!(enclave.next().await, FromHost::LinkDown { pairing: second, reason: LinkDown::Refused });
     assert_eq!(workspace.attempts(), 1);
 }
 

@@ -76,7 +76,7 @@ async fn everything_acknowledged_survives_kill_9_in_the_middle_of_many_batches()
             for i in stored + 1.. {
                 let blob = vec![i as u8; 100 + (i % 3000) as usize];
                 let frame = batch(
-                    i,
+                    i - stored,
                     &[
                         ("counter", Some(&i.to_be_bytes())),
                         (&format!("blob-{}", i % 50), Some(&blob)),
@@ -94,7 +94,7 @@ async fn everything_acknowledged_survives_kill_9_in_the_middle_of_many_batches()
             let mut last = stored;
             while let Some(payload) = crate::enclave::read_frame(&mut reader).await {
                 last += 1;
-                assert_eq!(FromHost::decode(&payload).unwrap(), FromHost::Persisted { sequence: last });
+                assert_eq!(FromHost::decode(&payload).unwrap(), FromHost::Persisted { sequence: last - stored });
             }
             last
         });
@@ -150,12 +150,58 @@ async fn the_limit_of_bytes_holds() {
 async fn batches_out_of_order_end_the_connection() {
     let host = Host::start(&[]).await;
     let mut enclave = Enclave::connect(&host).await;
-    enclave.send(&batch(7, &[("a", Some(b"7"))])).await;
-    assert_eq!(enclave.next().await, FromHost::Persisted { sequence: 7 });
-    enclave.send(&batch(9, &[("a", Some(b"9"))])).await;
+    enclave.persist_now(&[("a", Some(b"1"))]).await;
+    enclave.send(&batch(3, &[("a", Some(b"3"))])).await;
     assert!(enclave.try_next().await.is_none());
-    assert_eq!(Enclave::connect(&host).await.load().await["a"], b"7");
+    let mut enclave = Enclave::reconnect(&host, enclave.boot, 3).await;
+    enclave.persist(&[("a", Some(b"3"))]).await;
+    assert!(matches!(enclave.next().await, FromHost::PersistFailed { sequence: 3, .. }));
+    assert_eq!(Enclave::connect(&host).await.load().await["a"], b"1");
     host.metric_reaches("countersign_host_enclave_refused_total{reason=\"sequence\"}", 1.0).await;
+}
+
+#[tokio::test]
+async fn what_is_sent_again_after_a_lost_answer_is_not_applied_over_what_is_newer() {
+    let place = Place::new();
+    let host = place.start(&[]).await;
+    let mut enclave = Enclave::connect(&host).await;
+    let boot = enclave.boot;
+    for n in 1..=5u8 {
+        enclave.persist_now(&[("head", Some(&[n])), (&format!("blob-{n}"), Some(&[n]))]).await;
+    }
+    let newest = enclave.load().await;
+    // Batches 3 to 5 are sent again, and the power fails after each; the host must know them from before the first time.
+    host.kill().await;
+    for n in 3..=5u8 {
+        let host = place.start(&[]).await;
+        let mut enclave = Enclave::reconnect(&host, boot, n.into()).await;
+        enclave.persist_now(&[("head", Some(&[n])), (&format!("blob-{n}"), Some(&[n]))]).await;
+        host.kill().await;
+        let host = place.start(&[]).await;
+        assert_eq!(Enclave::connect(&host).await.load().await, newest, "batch {n} again");
+        host.kill().await;
+    }
+    let host = place.start(&[]).await;
+    let mut enclave = Enclave::reconnect(&host, boot, 6).await;
+    enclave.persist_now(&[("head", Some(&[6]))]).await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_exchanged_under_a_running_enclave_takes_nothing_from_it() {
+    let place = Place::new();
+    let host = place.start(&[]).await;
+    let mut enclave = Enclave::connect(&host).await;
+    enclave.persist_now(&[("head", Some(b"1"))]).await;
+    host.kill().await;
+    let elsewhere = Place::new();
+    let host = elsewhere.start(&[]).await;
+    let mut enclave = Enclave::reconnect(&host, enclave.boot, 2).await;
+    enclave.persist(&[("head", Some(b"2"))]).await;
+    match enclave.next().await {
+        FromHost::PersistFailed { sequence: 2, detail } => assert!(detail.contains("storage.directory"), "{detail}"),
+        other => panic!("expected batch 2 to fail, got {other:?}"),
+    }
+    assert!(Enclave::connect(&host).await.load().await.is_empty());
 }
 
 #[tokio::test]

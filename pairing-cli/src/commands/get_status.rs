@@ -37,7 +37,6 @@ pub async fn run(app: &App) -> Result<Report, Failure> {
         "description": views::description(&session.description),
         "now_ms": status.now_ms,
         "booted_at_ms": status.booted_at_ms,
-        "storage_ok": status.storage_ok,
         "signatures": status.signatures,
         "sessions": status.sessions,
         "pairings": status.pairings.iter().map(|p| views::pairing(p, &known)).collect::<Vec<_>>(),
@@ -54,7 +53,6 @@ fn unclaimed(app: &App, session: &Session<'_>) -> Report {
         "description": views::description(&session.description),
         "now_ms": null,
         "booted_at_ms": null,
-        "storage_ok": null,
         "signatures": null,
         "sessions": null,
         "pairings": [],
@@ -67,9 +65,6 @@ fn warn(app: &App, status: &Status, users: &[&UserStatus]) {
     let apart = status.now_ms.abs_diff(now_ms());
     if apart > CLOCK_WARNING_MS {
         app.console.warn("clock", format!("the co-signer's clock and this machine's are {} apart", span(apart)));
-    }
-    if !status.storage_ok {
-        app.console.warn("storage", "the co-signer's state is not being stored: nothing is signed; see its host's log");
     }
     for user in users {
         if user.approval == ApprovalKind::Auto && list_users::requires_intent(status, user) != Some(true) {
@@ -92,14 +87,10 @@ fn text(app: &App, session: &Session<'_>, status: &Status, users: &[&UserStatus]
 }
 
 fn overview(app: &App, session: &Session<'_>, status: &Status) -> String {
-    let storage = match status.storage_ok {
-        true => "stored".to_owned(),
-        false => paint(Tone::Red, "NOT STORED", app.console.colour),
-    };
     let up = span(status.now_ms.saturating_sub(status.booted_at_ms));
     format!(
         "{}\n\
-         state       {storage}; up {up}, {} signatures, {} sessions running\n\
+         state       up {up}, {} signatures, {} sessions running\n\
          time        {}",
         identity(app, session),
         status.signatures,

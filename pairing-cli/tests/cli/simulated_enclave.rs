@@ -312,7 +312,6 @@ impl State {
                 description: self.describe([0; 32]),
                 now_ms: now_ms(),
                 booted_at_ms: now_ms() - 60_000,
-                storage_ok: true,
                 pairings: List::new(self.pairings.clone()).unwrap(),
                 signatures: 3,
                 sessions: 1,

@@ -22,12 +22,14 @@ pub fn measurements() -> Measurements {
 pub struct SimulatedNsm {
     pub signer: Arc<DocumentSigner>,
     pub now_ms: Arc<AtomicU64>,
+    /// The image that it measured.
+    pub image: Measurements,
 }
 
 impl Attestor for SimulatedNsm {
     fn document(&mut self, nonce: &[u8], user_data: &[u8], public_key: &[u8]) -> Result<Vec<u8>, AttestorError> {
         let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| bytes.to_vec());
-        let m = measurements();
+        let m = &self.image;
         let content = DocumentContent {
             module_id: "simulated".into(),
             timestamp_ms: self.now_ms.load(Ordering::Relaxed),
@@ -109,12 +111,14 @@ impl SimulatedCosigner {
         now: &Arc<AtomicU64>,
         seed: [u8; 32],
         given_primes: Option<usize>,
+        image: Measurements,
     ) -> Capabilities {
+        let nsm = SimulatedNsm { signer: Arc::clone(signer), now_ms: Arc::clone(now), image: image.clone() };
         Capabilities {
             entropy: Box::new(ChaCha20Rng::from_seed(seed)),
-            attestor: Box::new(SimulatedNsm { signer: Arc::clone(signer), now_ms: Arc::clone(now) }),
+            attestor: Box::new(nsm),
             anchor: root.trust_anchor().expect("the world's root is one"),
-            measurements: measurements(),
+            measurements: image,
             version: "simulated",
             given_primes: given_primes.map(|n| cosigner_dev::test_primes(n % 3).expect("committed primes")),
         }

@@ -22,7 +22,7 @@ mod scheme;
 mod workspace;
 mod world;
 
-pub use cosigner::SimulatedCosigner;
+pub use cosigner::{SimulatedCosigner, measurements};
 pub use faults::Faults;
 pub use hostile::{Answer, SECOND_WORKSPACE, session};
 pub use malicious::{Echoing, Fault, Faulty};

@@ -12,7 +12,9 @@ use cosigner_workspace::ceremony::{Input as Notice, TransactionRecord};
 use countersign_channel::{AttestationPolicy, Transport, accepted_measurements, admin::AdminInitiator};
 use countersign_token::{PublicKey, SigningKey, generate_p256};
 use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done};
-use countersign_wire::command::{AddUser, ApprovalSetting, Change, Command, OperatorSignature, SignedCommand};
+use countersign_wire::command::{
+    AddUser, ApprovalSetting, Change, Command, Measurements, OperatorSignature, SignedCommand,
+};
 use countersign_wire::group::{Group, Party, Role};
 use countersign_wire::ids::{ApiUserId, GroupId, KeyId, OperatorId, PairingId, PartyId, TransactionId};
 use countersign_wire::key::{Algorithm, DerivationPath, KeyPurpose, KeyStatus, Operation, PublicKey as SignerKey};
@@ -35,11 +37,13 @@ pub struct Setting {
     pub threshold: u16,
     /// Whether only what an initiator asked for is signed.
     pub require_intent: bool,
+    /// A second image that every operator lists beside the common one: its PCR2 is this byte all over.
+    pub second_image: Option<u8>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { threshold: 3, require_intent: true }
+        Self { threshold: 3, require_intent: true, second_image: None }
     }
 }
 
@@ -383,6 +387,10 @@ impl World {
         let user = if i == 0 { self.base.signer_user.to_string() } else { format!("cloud-{i}") };
         let mut add = add_user(self, i, &user, &format!("jti-{i}"));
         add.require_intent = setting.require_intent;
+        if let Some(byte) = setting.second_image {
+            let second = Measurements { pcr2: [byte; 48], ..measurements() };
+            add.peer_measurements = List::new(vec![measurements(), second]).expect("two");
+        }
         match self.operator(i, Change::AddUser(Box::new(add))) {
             AdminResponse::Done(Done::UserAdded { party, pairing, .. }) => {
                 self.cosigners[i].party = Some(party);

@@ -67,7 +67,7 @@ impl Keys {
     }
 
     pub fn fingerprint(&self) -> WorkspaceFingerprint {
-        workspace_fingerprint(self.token.public().spki_der(), &self.message.public())
+        workspace_fingerprint(&self.id, self.token.public().spki_der(), &self.message.public())
     }
 
     /// A pairing token.

@@ -1,19 +1,20 @@
 //! Time, the order of events, and what each effect of a core leads to. Everything is drawn from one seed.
 
-use super::cosigner::{Disk, SimulatedCosigner};
+use super::cosigner::{Disk, SimulatedCosigner, measurements};
 use super::faults::{Faults, between, happens};
 use super::people::SimulatedHandler;
 use super::scenario::Base;
 use super::scheme::{SignatureBytes, SimulatedScheme};
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
-    Capabilities, Core, Effect, ExchangeFailure, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec, Purpose,
-    SealingKeyAnswer,
+    Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec,
+    Purpose, SealingKeyAnswer,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
 use countersign_mpc::{Output, Primes, Scheme, Step};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
 use countersign_wire::host_link::LinkDown;
+use countersign_wire::command::Measurements;
 use countersign_wire::ids::PartyId;
 use countersign_wire::relay::{RelayDown, RelayUp};
 use countersign_wire::signed::sign_bytes;
@@ -76,6 +77,8 @@ enum Event {
 
 /// Sees an effect of a co-signer.
 pub type EffectWatcher = Box<dyn FnMut(usize, &Effect)>;
+/// Answers an exchange of a co-signer in the place of the workspace or handler, if it wants to.
+pub type ExchangeAnswerer = Box<dyn FnMut(usize, &ExchangeSpec) -> Option<ExchangeOutcome>>;
 /// Says which co-signer gets a packet, or that it is lost.
 pub type PacketRouter = Box<dyn FnMut(usize, PartyId) -> Option<usize>>;
 
@@ -100,6 +103,10 @@ pub struct World {
     pub schemes: BTreeMap<usize, Box<dyn Scheme>>,
     /// Sees every effect of every co-signer before it is carried out.
     pub on_effect: Option<EffectWatcher>,
+    /// Images of single co-signers, instead of the common one, from their next boot on.
+    pub images: BTreeMap<usize, Measurements>,
+    /// Answers exchanges before anybody else does.
+    pub on_exchange: Option<ExchangeAnswerer>,
     /// A co-signer whose host stores nothing more: its batches stay pending.
     pub stalled: Option<usize>,
     /// Co-signers find safe primes themselves, as those in production do. Each search finds others.
@@ -151,6 +158,8 @@ impl World {
             crashes: 0,
             schemes: BTreeMap::new(),
             on_effect: None,
+            images: BTreeMap::new(),
+            on_exchange: None,
             stalled: None,
             finds_primes: false,
             prime_searches: 0,
@@ -213,7 +222,8 @@ impl World {
     /// What a boot of a co-signer is given.
     pub fn capabilities(&self, i: usize, seed: [u8; 32]) -> Capabilities {
         let given = (!self.finds_primes).then_some(i);
-        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, given)
+        let image = self.images.get(&i).cloned().unwrap_or_else(measurements);
+        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, given, image)
     }
 
     /// The process of a co-signer ends. Of the batches under way a prefix may have become durable.
@@ -411,7 +421,7 @@ impl World {
                 }
                 self.input(i, 1, Input::BlobsEnd { count });
             }
-            Effect::Persist { sequence, writes } => {
+            Effect::Persist { sequence, writes, .. } => {
                 self.note("persist", &sequence.to_be_bytes());
                 self.cosigners[i].disk.pending.push_back((sequence, writes));
                 let delay = self.delay();
@@ -529,7 +539,10 @@ impl World {
     fn exchange(&mut self, i: usize, id: u64, spec: &ExchangeSpec) {
         let thinks = if spec.purpose == Purpose::Callback { self.handler_thinks_ms } else { 0 };
         let delay = self.delay() + thinks;
-        let outcome = if self.chance(self.faults.exchange) {
+        let answered = self.on_exchange.as_mut().and_then(|answer| answer(i, spec));
+        let outcome = if let Some(outcome) = answered {
+            outcome
+        } else if self.chance(self.faults.exchange) {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {
             match spec.purpose {

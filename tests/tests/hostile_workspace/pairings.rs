@@ -109,9 +109,10 @@ fn t54_a_workspace_with_other_keys_than_the_operator_named_is_not_paired_with() 
     world.workspace.keys = Arc::clone(&other);
     let answer = world.operator(CUSTOMER, Change::AddUser(Box::new(add.clone())));
     assert!(matches!(&answer, AdminResponse::Refused(r) if r.code == Code::WorkspaceUntrusted), "{answer:?}");
-    // The right keys, and a token that another workspace's key signed.
+    // The right keys, and a token under the right id that another workspace's key signed.
+    let forger = Keys { id: named.id, ..Keys::new(3) };
     world.workspace.keys = Arc::new(named);
-    add.token = Text::new(other.pairing_token("signer-9", "jti-9", world.now)).unwrap();
+    add.token = Text::new(forger.pairing_token("signer-9", "jti-9", world.now)).unwrap();
     let answer = world.operator(CUSTOMER, Change::AddUser(Box::new(add)));
     assert!(matches!(&answer, AdminResponse::Refused(r) if r.code == Code::TokenInvalid), "{answer:?}");
     let AdminResponse::Status(status) = world.ask_admin(CUSTOMER, &AdminRequest::Status) else { panic!("no status") };

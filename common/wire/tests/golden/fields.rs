@@ -39,6 +39,6 @@ pub fn add(book: &mut Book) {
     book.every_field("approval-kind", &[ApprovalKind::None, ApprovalKind::Handler, ApprovalKind::Auto]);
     book.every_field("address", &[Address::V4([127, 0, 0, 1]), Address::V6([30; 16])]);
     book.every_field("dial-step", &[DialStep::Resolve, DialStep::Connect, DialStep::Limit]);
-    book.every_field("link-down", &[LinkDown::Connection, LinkDown::Unauthorised]);
+    book.every_field("link-down", &[LinkDown::Connection, LinkDown::Unauthorised, LinkDown::Refused]);
     book.every_field("code", Code::ALL);
 }

@@ -12,7 +12,7 @@ pub fn add(book: &mut Book) {
     let counter = Counter { name: text("c"), label: Some((text("l"), text("v"))), value: 2, monotonic: true };
     book.every(vec![
         FromEnclave::LoadBlobs,
-        FromEnclave::Persist { sequence: 1, writes: list(vec![write]) },
+        FromEnclave::Persist { sequence: 1, fresh: true, writes: list(vec![write]) },
         FromEnclave::LinkOpen {
             pairing,
             url: text("wss://w"),

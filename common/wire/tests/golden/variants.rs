@@ -101,7 +101,7 @@ variants!(ApprovalSetting: None => "none", Handler => "handler", Auto => "auto")
 variants!(ApprovalKind: None => "none", Handler => "handler", Auto => "auto");
 variants!(Address: V4 => "v4", V6 => "v6");
 variants!(DialStep: Resolve => "resolve", Connect => "connect", Limit => "limit");
-variants!(LinkDown: Connection => "connection", Unauthorised => "unauthorised");
+variants!(LinkDown: Connection => "connection", Unauthorised => "unauthorised", Refused => "refused");
 
 impl Variants for Code {
     // The codes have names of their own, and a list that their macro makes.

@@ -1,6 +1,6 @@
 //! What operators' commands do, and what admins may read.
 
-use crate::pairing::merge_initiators;
+use crate::pairing::merged_initiators;
 use crate::serving::{Cx, PairingState, Serving, blobs};
 use crate::state::Secret;
 use countersign_token::SigningKey;
@@ -37,12 +37,11 @@ impl Serving {
                 return Err(Refusal::new(Code::AlreadyClaimed, "this co-signer has operators already"));
             }
             Change::AddUser(add) => {
-                self.begin_add_user(cx, connection, *add, callback_key)?;
-                return Ok(None);
+                return self.begin_add_user(cx, connection, *add, callback_key);
             }
             Change::AddInitiator { pairing, initiator } => {
                 let pairing = self.pairing_mut(&pairing)?;
-                merge_initiators(&mut pairing.record, std::slice::from_ref(&initiator))?;
+                pairing.record.initiators = merged_initiators(&pairing.record.initiators, &[initiator])?;
                 pairing.save(cx);
                 Done::InitiatorAdded
             }
@@ -91,7 +90,6 @@ impl Serving {
             description: self.describe(cx, nonce),
             now_ms: cx.now,
             booted_at_ms,
-            storage_ok: true,
             pairings: List::cut(confirmed.map(|p| p.status(primes_found)).collect()),
             signatures: cx.counts.signatures,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),

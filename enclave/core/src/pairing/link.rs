@@ -3,12 +3,13 @@
 use super::{Endpoint, answer, call};
 use crate::effect::Effect;
 use crate::input::ExchangeOutcome;
-use crate::limits::{HELLO_EVERY_MS, WORKSPACE_RETRY_MAX_MS, WORKSPACE_RETRY_MS};
+use crate::limits::{HELLO_EVERY_MS, LINK_STABLE_MS, WORKSPACE_RETRY_MAX_MS, WORKSPACE_RETRY_MS};
 use crate::serving::{Cx, ExchangeOwner, PairingState};
 use countersign_wire::Text;
 use countersign_wire::host_link::LinkDown;
+use countersign_wire::limits::MAX_TOKEN_BYTES;
 use countersign_wire::pairing_http::{ACCESS_TOKEN_PATH, AccessToken, AccessTokenRequest, RELAY_PATH};
-use countersign_wire::refusal::Refusal;
+use countersign_wire::refusal::{Code, Refusal};
 
 /// Where the link is.
 #[derive(Default)]
@@ -17,7 +18,9 @@ pub(crate) struct Link {
     asking: bool,
     /// When to ask for an access token again (Unix ms).
     retry_at_ms: Option<u64>,
+    /// Since the link was last up for a while: a token alone is no success.
     failures: u32,
+    up_since_ms: u64,
     last_hello_ms: u64,
     /// Why the last call failed, for the status.
     pub trouble: Option<Refusal>,
@@ -47,11 +50,8 @@ impl PairingState {
     /// The workspace answered the call for an access token.
     pub(crate) fn access_token(&mut self, cx: &mut Cx<'_>, outcome: ExchangeOutcome) {
         self.link.asking = false;
-        let token = answer::<AccessToken>(outcome, "access token").map(|t| Text::new(t.access_token));
-        match token {
-            Ok(Ok(access_token)) => {
-                self.link.failures = 0;
-                self.link.trouble = None;
+        match answer::<AccessToken>(outcome, "access token").and_then(|answer| usable(answer.access_token)) {
+            Ok(access_token) => {
                 let base = self.record.url.trim_end_matches('/').replacen("https://", "wss://", 1);
                 cx.out.push(Effect::LinkOpen {
                     pairing: self.record.id,
@@ -60,17 +60,12 @@ impl PairingState {
                     root: self.record.root.as_ref().map(|root| root.to_vec()),
                 });
             }
-            Ok(Err(error)) => {
-                let refusal =
-                    Refusal::new(countersign_wire::refusal::Code::Malformed, format!("access token: {error}"));
-                self.link_failed(cx, refusal);
-            }
             Err(refusal) => self.link_failed(cx, refusal),
         }
     }
 
     fn link_failed(&mut self, cx: &mut Cx<'_>, refusal: Refusal) {
-        tracing::warn!(pairing = %self.record.id, %refusal, "no access token from the workspace");
+        tracing::warn!(pairing = %self.record.id, %refusal, "no link to the workspace; trying again");
         let pause = WORKSPACE_RETRY_MS.saturating_mul(1 << self.link.failures.min(10)).min(WORKSPACE_RETRY_MAX_MS);
         self.link.failures = self.link.failures.saturating_add(1);
         self.link.retry_at_ms = Some(cx.now.saturating_add(pause));
@@ -80,16 +75,33 @@ impl PairingState {
     /// The link came up.
     pub(crate) fn link_up(&mut self, cx: &mut Cx<'_>) {
         self.link.is_up = true;
+        self.link.up_since_ms = cx.now;
         self.link.last_hello_ms = cx.now;
         self.hello(cx);
     }
 
-    /// The link went down. The host tries again by itself, unless the workspace refused the token.
+    /// The link went down. The host tries again by itself where it can.
     pub(crate) fn link_down(&mut self, cx: &mut Cx<'_>, reason: LinkDown) {
+        self.link_proved(cx.now);
         self.link.is_up = false;
-        if reason == LinkDown::Unauthorised {
-            let pause = WORKSPACE_RETRY_MS;
-            self.link.retry_at_ms = Some(cx.now.saturating_add(pause));
+        match reason {
+            LinkDown::Connection => {}
+            LinkDown::Unauthorised => {
+                let detail = "the workspace's relay refused the access token that the workspace gave";
+                self.link_failed(cx, Refusal::new(Code::TokenInvalid, detail));
+            }
+            LinkDown::Refused => {
+                let detail = "the host cannot open this link: its log says why";
+                self.link_failed(cx, Refusal::new(Code::Connect, detail));
+            }
+        }
+    }
+
+    /// A link that has been up for a while proves that all is well.
+    fn link_proved(&mut self, now: u64) {
+        if self.link.is_up && now.saturating_sub(self.link.up_since_ms) >= LINK_STABLE_MS {
+            self.link.failures = 0;
+            self.link.trouble = None;
         }
     }
 
@@ -102,6 +114,7 @@ impl PairingState {
 
     /// Time passed.
     pub(crate) fn link_tick(&mut self, cx: &mut Cx<'_>) {
+        self.link_proved(cx.now);
         if self.link.retry_at_ms.is_some_and(|at| at <= cx.now) {
             self.open_link(cx);
         }
@@ -110,4 +123,13 @@ impl PairingState {
             self.hello(cx);
         }
     }
+}
+
+/// An access token as it may stand in a header; the host would refuse to open a link with another one.
+fn usable(token: String) -> Result<Text<MAX_TOKEN_BYTES>, Refusal> {
+    let malformed = |detail: String| Refusal::new(Code::Malformed, format!("access token: {detail}"));
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(malformed("expected visible ASCII characters, and at least one".into()));
+    }
+    Text::new(token).map_err(|e| malformed(e.to_string()))
 }

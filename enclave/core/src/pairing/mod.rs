@@ -3,9 +3,12 @@
 mod add_user;
 mod groups;
 mod link;
+mod settings;
+mod token;
 
-pub(crate) use add_user::{AddFlow, merge_initiators};
+pub(crate) use add_user::AddFlow;
 pub(crate) use link::Link;
+pub(crate) use settings::merged_initiators;
 
 use crate::effect::{AddressRule, ExchangeSpec, Purpose, Trust};
 use crate::exchange::url::HttpsUrl;
@@ -70,4 +73,21 @@ pub(crate) fn answer<T: DeserializeOwned>(outcome: ExchangeOutcome, what: &str) 
     }
     serde_json::from_slice(&body)
         .map_err(|e| Refusal::new(Code::Malformed, format!("{what}: the workspace's answer: {e}")))
+}
+
+/// Whether the workspace itself says, in its own words, that it did not take the pairing token of this call. A status of
+/// something in between does not say that, and neither does a challenge that is gone: a repeated call finds it gone too.
+pub(crate) fn is_final_refusal(outcome: &ExchangeOutcome) -> bool {
+    let Ok(HttpAnswer { status: 400..=499, body }) = outcome else { return false };
+    let Ok(said) = serde_json::from_slice::<PairingError>(body) else { return false };
+    let codes = [
+        Code::TokenInvalid,
+        Code::TokenExpired,
+        Code::TokenUsed,
+        Code::ClockSkew,
+        Code::NotFound,
+        Code::NotAllowed,
+        Code::Conflict,
+    ];
+    codes.iter().any(|code| code.as_str() == said.reason)
 }

@@ -141,6 +141,11 @@ impl Sealer {
         Self { root, data_key, set_key, epoch: 0, set: SetHash::EMPTY, elements: BTreeMap::new() }
     }
 
+    /// Whether the next batch is the first one of a claim.
+    pub fn is_fresh(&self) -> bool {
+        self.epoch == 0
+    }
+
     /// Seals a batch: the changes, the head, and with the first batch the root. Deleting a blob that is not stored is
     /// nothing. After this the sealer has moved on: a batch that was sealed must become durable, or the process end.
     pub fn seal(&mut self, changes: Vec<BlobChange>, rng: &mut dyn RngCore) -> Result<Vec<BlobWrite>, SealError> {

@@ -18,7 +18,7 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
     pub(super) async fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::LoadBlobs => self.tell_host(FromEnclave::LoadBlobs).await,
-            Effect::Persist { sequence, writes } => self.persist(sequence, writes).await,
+            Effect::Persist { sequence, fresh, writes } => self.persist(sequence, fresh, writes).await,
             Effect::LinkSend { pairing, frame } => {
                 let message = Bytes::new(frame).map(|frame| FromEnclave::LinkSend { pairing, frame });
                 self.tell_host_if_it_fits("LinkSend", message).await;
@@ -76,9 +76,9 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
         }
     }
 
-    async fn persist(&mut self, sequence: u64, writes: Vec<BlobWrite>) {
+    async fn persist(&mut self, sequence: u64, fresh: bool, writes: Vec<BlobWrite>) {
         match List::new(writes) {
-            Ok(writes) => self.tell_host(FromEnclave::Persist { sequence, writes }).await,
+            Ok(writes) => self.tell_host(FromEnclave::Persist { sequence, fresh, writes }).await,
             Err(error) => self.own.push_back(Input::PersistFailed { sequence, detail: format!("writes: {error}") }),
         }
     }

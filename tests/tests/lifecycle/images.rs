@@ -1,0 +1,43 @@
+//! Which images of peers are accepted: the own one, or those that operators listed.
+
+use countersign_tests::simulator::{Base, Faults, Setting, World, eip191, measurements};
+use countersign_wire::command::Measurements;
+use countersign_wire::ids::TransactionId;
+use countersign_wire::key::Operation;
+
+/// The image of the second cloud co-signer.
+fn other_image() -> Measurements {
+    Measurements { pcr2: [9; 48], ..measurements() }
+}
+
+/// Boots the second cloud co-signer from `image`, and submits a request.
+fn signing_with(setting: Setting, image: Measurements) -> World {
+    let mut world = Base::connected_of(setting, 1, Faults::none());
+    world.images.insert(2, image);
+    world.crash_keeping(2, usize::MAX);
+    world.run(10_000, |_| false);
+    world.submit(world.request(1, "hello", "fine"), eip191("hello"), Operation::TypedMessage);
+    world
+}
+
+fn is_over(world: &World) -> bool {
+    world.workspace.store.transactions[&TransactionId([1; 16])].status.is_final()
+}
+
+#[test]
+fn t54_a_peer_with_another_image_takes_part_only_where_operators_listed_it() {
+    let own_only = Setting::default();
+    let listed = Setting { second_image: Some(9), ..own_only };
+    let third = Measurements { pcr2: [8; 48], ..measurements() };
+    for (setting, image, signs) in [
+        (own_only, measurements(), true),
+        (own_only, other_image(), false),
+        (listed, measurements(), true),
+        (listed, other_image(), true),
+        (listed, third, false),
+    ] {
+        let mut world = signing_with(setting, image.clone());
+        let over = world.run(60_000, is_over);
+        assert_eq!((over, world.signed(&eip191("hello"))), (signs, signs), "{setting:?}, PCR2 {}", image.pcr2[0]);
+    }
+}
