@@ -3,9 +3,7 @@
 //! One transaction id names one request for ever; one intent names one ordered list of digests for ever, under one
 //! transaction (threats T09, T10, T55).
 
-use crate::limits::{
-    CLOCK_SKEW_MS, LEDGER_FORGET_MS, LEDGER_KEEP_MS, MAX_FORGOTTEN_AT_ONCE, MAX_REQUESTS_PER_PAIRING,
-};
+use crate::limits::{CLOCK_SKEW_MS, LEDGER_FORGET_MS, LEDGER_KEEP_MS, MAX_FORGOTTEN_AT_ONCE, MAX_REQUESTS_PER_PAIRING};
 use crate::state::RequestRecord;
 use countersign_wire::ids::{ApiUserId, TransactionId};
 use countersign_wire::refusal::{Code, Refusal};
@@ -246,7 +244,10 @@ mod tests {
         assert!(floor.unwrap() < NOW - crate::limits::INTENT_MAX_AGE_MS, "and none that is fresh");
         assert_eq!(ledger.prune(NOW).unwrap().0.len(), MAX_FORGOTTEN_AT_ONCE);
         assert_eq!(ledger.prune(NOW), Ok((Vec::new(), None)), "few old ones can wait");
-        assert_eq!((ledger.len(), ledger.by_age.len(), ledger.by_nonce.len(), ledger.by_external.len()), (36, 36, 36, 36));
+        assert_eq!(
+            (ledger.len(), ledger.by_age.len(), ledger.by_nonce.len(), ledger.by_external.len()),
+            (36, 36, 36, 36)
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Who ends a session behind a false proof escapes nothing: the job says what it found although the session is gone.
 
 use super::CUSTOMER;
-use super::peers::{MALLORY, aborts, assert_quarantined_until_cleared, assert_suspended_until_cleared, attempt, world_with};
+use super::peers::{
+    MALLORY, aborts, assert_quarantined_until_cleared, assert_suspended_until_cleared, attempt, world_with,
+};
 use cosigner_core::Effect;
 use countersign_tests::simulator::{Client, Fault, KEY, VAULT, World, session};
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};

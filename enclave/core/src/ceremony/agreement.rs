@@ -136,7 +136,8 @@ impl PairingState {
         }
         let record =
             self.ledger.get_mut(&request.transaction).ok_or_else(|| internal("the ledger record is gone".into()))?;
-        let slot = record.signatures.iter_mut().nth(place).ok_or_else(|| internal("no place for the signature".into()))?;
+        let slot =
+            record.signatures.iter_mut().nth(place).ok_or_else(|| internal("no place for the signature".into()))?;
         if slot.is_some() {
             // One digest, one signature: the first one stands.
             return Ok(());

@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn t19_messages_are_passed_on_once_and_in_order() {
         let mut peer = PeerRounds::new(1);
-        let said = |broadcast: bool, byte: u8| Incoming { broadcast: broadcast.then_some((0, [0; 64])), bytes: vec![byte] };
+        let said =
+            |broadcast: bool, byte: u8| Incoming { broadcast: broadcast.then_some((0, [0; 64])), bytes: vec![byte] };
         assert!(peer.take_in(1, said(true, 1)).is_empty());
         assert_eq!(peer.take_in(0, said(false, 0)), [said(false, 0), said(true, 1)]);
         assert!(peer.take_in(0, said(false, 9)).is_empty());

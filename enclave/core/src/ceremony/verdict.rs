@@ -99,12 +99,7 @@ impl PairingState {
         self.tell(cx, &CosignerMessage::Aborted { session: case.session, refusal, blamed: culprit });
     }
 
-    fn keep_signature(
-        &mut self,
-        cx: &mut Cx<'_>,
-        case: &Unsettled,
-        signature: EcdsaSignature,
-    ) -> Result<(), Refusal> {
+    fn keep_signature(&mut self, cx: &mut Cx<'_>, case: &Unsettled, signature: EcdsaSignature) -> Result<(), Refusal> {
         let Work::Sign { request, authorisation, digest_index } = &case.work else { return Ok(()) };
         self.hold_signature(cx, case.session, request, authorisation, *digest_index, signature)
     }

@@ -161,7 +161,8 @@ impl Lane {
         let rng = Box::new(ChaCha20Rng::from_seed(**seed));
         match guarded(|| self.scheme.start(plan, rng)).and_then(|started| started) {
             Ok(machine) => {
-                let session = Session { machine, control, inbox: VecDeque::new(), needs_message: false, finishes: false };
+                let session =
+                    Session { machine, control, inbox: VecDeque::new(), needs_message: false, finishes: false };
                 self.sessions.insert(job, session);
                 self.ready.push_back(job);
             }
