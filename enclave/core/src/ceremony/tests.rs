@@ -232,10 +232,12 @@ impl Honest {
 
 /// What a step passed on to its job.
 fn passed_on(effects: &[Effect]) -> Vec<&[u8]> {
-    let message = |effect| match effect {
-        &Effect::JobMessage { ref message, .. } => Some(message.as_slice()),
-        _ => None,
-    };
+    fn message(effect: &Effect) -> Option<&[u8]> {
+        match effect {
+            Effect::JobMessage { message, .. } => Some(message),
+            _ => None,
+        }
+    }
     effects.iter().filter_map(message).collect()
 }
 
