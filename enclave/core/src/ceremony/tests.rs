@@ -233,7 +233,7 @@ impl Honest {
 /// What a step passed on to its job.
 fn passed_on(effects: &[Effect]) -> Vec<&[u8]> {
     let message = |effect| match effect {
-        &Effect::JobMessage { ref message, .. } => Some(message.as_slice()),
+        Effect::JobMessage { message, .. } => Some(message.as_slice()),
         _ => None,
     };
     effects.iter().filter_map(message).collect()
