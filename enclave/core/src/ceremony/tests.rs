@@ -232,11 +232,11 @@ impl Honest {
 
 /// What a step passed on to its job.
 fn passed_on(effects: &[Effect]) -> Vec<&[u8]> {
-    let message = |effect| match effect {
+    let messages = effects.iter().filter_map(|effect| match effect {
         Effect::JobMessage { message, .. } => Some(message.as_slice()),
         _ => None,
-    };
-    effects.iter().filter_map(message).collect()
+    });
+    messages.collect()
 }
 
 /// The aborts that a step told the workspace.
