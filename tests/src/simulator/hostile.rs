@@ -120,7 +120,8 @@ impl World {
     pub fn prepare(&mut self, i: usize, session: SessionId, work: &Work) -> Answer {
         let message = WorkspaceMessage::Prepare { session, deadline_ms: 8_000, work: work.clone() };
         let answers = self.exchange_with(i, message);
-        let of_another = |m: &&CosignerMessage| matches!(m, CosignerMessage::Aborted { session: s, .. } if *s != session);
+        let of_another =
+            |m: &&CosignerMessage| matches!(m, CosignerMessage::Aborted { session: s, .. } if *s != session);
         match answers.iter().find(|m| !of_another(m)) {
             Some(CosignerMessage::Ready { ready, .. }) => Answer::Ready(ready.clone()),
             Some(CosignerMessage::Refused { refusal, .. }) => Answer::Refused(refusal.clone()),
