@@ -195,7 +195,7 @@ fn check_signatures(seed: u64, world: &World, wishes: &[Wish]) {
         .flat_map(|w| w.digests.iter().map(|d| Signed { root: root(&w.key), path: elements(w.vault), digest: *d }))
         .collect();
     let signatures = world.scheme.memory.lock().unwrap().signatures.clone();
-    for what in signatures.keys() {
+    for what in &signatures {
         assert!(asked.contains(what), "nobody asked for {what:?}: {}", describe(seed, world));
         let path: Vec<String> = what.path.iter().map(ToString::to_string).collect();
         let shown = (what.digest, format!("[ {} ]", path.join(", ")));

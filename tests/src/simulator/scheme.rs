@@ -29,13 +29,9 @@ pub struct Memory {
     pub executions: BTreeMap<[u8; 32], Vec<u16>>,
     /// For each execution, what each party believes that all of them do: equal, or the protocol above is broken.
     pub plans: BTreeMap<[u8; 32], BTreeMap<u16, [u8; 32]>>,
-    /// What was signed with which key (its root), with every signature that some party's machine put together: another one
-    /// for each execution.
-    pub signatures: BTreeMap<Signed, BTreeSet<SignatureBytes>>,
+    /// What was signed, with which key.
+    pub signatures: BTreeSet<Signed>,
 }
-
-/// `r` and `s` of a signature.
-pub type SignatureBytes = ([u8; 32], [u8; 32]);
 
 /// A signed digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -218,7 +214,7 @@ impl SimulatedMachine {
         let (r, s) = signature.split_bytes();
         memory.signed.insert(*digest);
         let what = Signed { root: outcome.public_key, path: path.elements().to_vec(), digest: *digest };
-        memory.signatures.entry(what).or_default().insert((r.into(), s.into()));
+        memory.signatures.insert(what);
         memory.completed.entry(*digest).or_default().insert(self.execution);
         Ok(Output::Signature(EcdsaSignature { r: r.into(), s: s.into(), v: recovery.to_byte() }))
     }

@@ -4,14 +4,14 @@ use super::cosigner::{Disk, SimulatedCosigner, measurements};
 use super::faults::{Faults, between, happens};
 use super::people::SimulatedHandler;
 use super::scenario::Base;
-use super::scheme::{SignatureBytes, SimulatedScheme};
+use super::scheme::SimulatedScheme;
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
     Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec,
     Purpose, SealingKeyAnswer,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
-use countersign_mpc::{Output, Primes, Scheme, Step};
+use countersign_mpc::{Primes, Scheme, Step};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
 use countersign_wire::host_link::LinkDown;
 use countersign_wire::command::Measurements;
@@ -22,7 +22,7 @@ use countersign_wire::{Bytes, Message, Signed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
@@ -113,8 +113,6 @@ pub struct World {
     pub finds_primes: bool,
     /// Searches for safe primes that were begun.
     pub prime_searches: u64,
-    /// The signatures that reached a core: what only a machine had, and lost with its core, is not there.
-    pub finished: BTreeSet<SignatureBytes>,
     /// Where callbacks went that did not go to the handler.
     pub misdirected: Vec<String>,
     /// Frames of all links on the way up, to send them again over others.
@@ -163,7 +161,6 @@ impl World {
             stalled: None,
             finds_primes: false,
             prime_searches: 0,
-            finished: BTreeSet::new(),
             misdirected: Vec::new(),
             said: VecDeque::new(),
             slow: None,
@@ -384,9 +381,6 @@ impl World {
     fn step(&mut self, i: usize, input: Input) {
         let now = self.now;
         let Some(core) = self.cosigners[i].core.as_mut() else { return };
-        if let Input::Job { event: JobEvent::Done(Output::Signature(signature)), .. } = &input {
-            self.finished.insert((signature.r, signature.s));
-        }
         let effects = core.step(now, input);
         if let Some(failure) = core.failure() {
             panic!("co-signer {i} stopped: {failure}");

@@ -232,13 +232,11 @@ impl Honest {
 
 /// What a step passed on to its job.
 fn passed_on(effects: &[Effect]) -> Vec<&[u8]> {
-    fn message(effect: &Effect) -> Option<&[u8]> {
-        match effect {
-            Effect::JobMessage { message, .. } => Some(message),
-            _ => None,
-        }
-    }
-    effects.iter().filter_map(message).collect()
+    let messages = effects.iter().filter_map(|effect| match effect {
+        Effect::JobMessage { message, .. } => Some(message.as_slice()),
+        _ => None,
+    });
+    messages.collect()
 }
 
 /// The aborts that a step told the workspace.
