@@ -1,13 +1,18 @@
 //! Makes a workspace: its database, its keys, its first owner.
+//!
+//! Both files are written whole under other names, which get `.init` appended. Then they are renamed, the keys first: a
+//! workspace is made when its database has its name. Whatever a killed attempt left behind is removed by the next one.
 
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::identity::{Identity, IdentityError};
 use crate::store::users::{User, UserRole};
-use crate::store::{Store, StoreError, audit, stored, users};
+use crate::store::{Store, StoreError, audit, lock, stored, users, with_suffix};
 use countersign_token::{Algorithm, KeyError, PublicKey};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why no workspace was made.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,14 @@ pub enum InitError {
     /// There is a workspace already.
     #[error("{0} exists: a workspace is made once. Remove it only if you mean to lose that workspace")]
     Exists(PathBuf),
+    /// A file cannot be renamed or removed.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -58,19 +71,74 @@ pub async fn init(config: &Config, owner_name: &str, owner_key_pem: &str) -> Res
     if owner_name.trim().is_empty() || owner_name.len() > 128 {
         return Err(InitError::OwnerName);
     }
-    for path in [&config.database, &config.keys_path()] {
-        if path.exists() {
-            return Err(InitError::Exists(path.clone()));
-        }
+    let (database, keys) = (&config.database, config.keys_path());
+    let (new_database, new_keys) = (with_suffix(database, ".init"), with_suffix(&keys, ".init"));
+    let is_made = || if database.exists() { Err(InitError::Exists(database.clone())) } else { Ok(()) };
+    is_made()?;
+    let _lock = lock(database)?;
+    // Another attempt may have ended while this one waited for the lock.
+    is_made()?;
+    if keys.exists() && !belong_together(&new_database, &keys).await {
+        return Err(InitError::Exists(keys));
     }
-    let store = Store::open(&config.database, true).await?;
-    let identity = Identity::create(&config.keys_path())?;
+    for leftover in [&keys, &new_keys, &new_database] {
+        remove(leftover)?;
+    }
+    for suffix in ["-wal", "-shm", "-journal"] {
+        remove(&with_suffix(&new_database, suffix))?;
+    }
+    let made = fill(&new_database, &new_keys, owner_name, &key).await?;
+    remove(&with_suffix(&new_database, ".lock"))?;
+    rename(&new_keys, &keys)?;
+    rename(&new_database, database)?;
+    Ok(made)
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> InitError {
+    let path = path.to_owned();
+    move |source| InitError::Io { path, source }
+}
+
+fn remove(path: &Path) -> Result<(), InitError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), InitError> {
+    File::open(from).and_then(|file| file.sync_all()).map_err(at(from))?;
+    std::fs::rename(from, to).map_err(at(to))?;
+    let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+/// Whether these keys were renamed by an attempt that was killed before it renamed its database. Keys whose database is
+/// elsewhere are somebody's workspace and are never touched.
+async fn belong_together(new_database: &Path, keys: &Path) -> bool {
+    let read = async {
+        if !new_database.exists() {
+            return None;
+        }
+        let store = Store::open(new_database, false).await.ok()?;
+        let workspace = store.workspace().await.ok().flatten();
+        store.close().await;
+        let identity = Identity::load(keys).ok()?;
+        Some(workspace?.0 == identity.workspace.to_string())
+    };
+    read.await.unwrap_or(false)
+}
+
+/// Writes both files whole.
+async fn fill(database: &Path, keys: &Path, owner_name: &str, owner_key: &PublicKey) -> Result<Made, InitError> {
+    let store = Store::open(database, true).await?;
+    let identity = Identity::create(keys)?;
     let id = uuid::Uuid::new_v4().to_string();
     let owner = User {
         id: id.parse().map_err(|_| InitError::OwnerName)?,
         name: owner_name.trim().to_owned(),
         role: UserRole::Owner,
-        public_key: Some(key.spki_der().to_vec()),
+        public_key: Some(owner_key.spki_der().to_vec()),
         created_at_ms: now_ms(),
     };
     let made = Made {
@@ -92,4 +160,64 @@ pub async fn init(config: &Config, owner_name: &str, owner_key_pem: &str) -> Res
     write.commit().await.map_err(StoreError::from)?;
     store.close().await;
     Ok(made)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use countersign_token::{SigningKey, generate_rsa_2048};
+    use tempfile::TempDir;
+
+    fn folder() -> (TempDir, Config) {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "listen = '127.0.0.1:0'\npublic_url = 'https://localhost'\ndatabase = 'w.db'\n\
+                    [tls]\ncertificate = 'c'\nprivate_key = 'k'\n";
+        let path = folder.path().join("w.toml");
+        std::fs::write(&path, text).unwrap();
+        let config = Config::load(&path).unwrap();
+        (folder, config)
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_was_killed_at_any_moment_can_be_repeated() {
+        let pem = SigningKey::from_pkcs8_der(&generate_rsa_2048().unwrap()).unwrap().public().to_pem();
+        let (folder, config) = folder();
+        let (database, keys) = (config.database.clone(), config.keys_path());
+        let new = |path: &Path| with_suffix(path, ".init");
+        let names = || {
+            let entries = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
+            let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+
+        // Killed while it wrote: half files.
+        for path in [new(&database), with_suffix(&new(&database), "-wal"), new(&keys)] {
+            std::fs::write(&path, "half").unwrap();
+        }
+        let first = init(&config, "Olga", &pem).await.unwrap();
+        assert_eq!(names(), ["w.db", "w.db.keys", "w.db.lock", "w.toml"]);
+        assert!(matches!(init(&config, "Olga", &pem).await, Err(InitError::Exists(path)) if path == database));
+
+        // Killed before it renamed anything, and between the two.
+        std::fs::rename(&database, new(&database)).unwrap();
+        std::fs::rename(&keys, new(&keys)).unwrap();
+        let second = init(&config, "Olga", &pem).await.unwrap();
+        std::fs::rename(&database, new(&database)).unwrap();
+        let third = init(&config, "Olga", &pem).await.unwrap();
+        assert!(first.workspace_id != second.workspace_id && second.workspace_id != third.workspace_id);
+        let (store, identity) = crate::server::open(&config).await.unwrap();
+        assert_eq!(identity.workspace.to_string(), third.workspace_id);
+        store.close().await;
+        assert_eq!(names(), ["w.db", "w.db.keys", "w.db.lock", "w.toml"]);
+
+        // Keys whose database is elsewhere stay, also beside another attempt's.
+        let before = std::fs::read(&keys).unwrap();
+        std::fs::rename(&database, folder.path().join("elsewhere")).unwrap();
+        assert!(matches!(init(&config, "Olga", &pem).await, Err(InitError::Exists(path)) if path == keys));
+        std::fs::write(new(&database), "half").unwrap();
+        assert!(matches!(init(&config, "Olga", &pem).await, Err(InitError::Exists(path)) if path == keys));
+        assert_eq!(std::fs::read(&keys).unwrap(), before);
+    }
 }

@@ -80,9 +80,7 @@ impl Store {
     /// It is not there, is in use, or cannot be read.
     pub async fn open(path: &Path, create: bool) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { path: path.to_owned(), source };
-        let lock_path = with_suffix(path, ".lock");
-        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&lock_path).map_err(io)?;
-        lock.try_lock().map_err(|_| StoreError::InUse(path.to_owned()))?;
+        let lock = lock(path)?;
         if create {
             File::options().create_new(true).write(true).mode(0o600).open(path).map_err(io)?;
         }
@@ -140,6 +138,18 @@ impl Store {
         // An error leaves it locked until this process ends.
         let _ = self.lock.unlock();
     }
+}
+
+/// Locks a database for this process, until the file is dropped.
+///
+/// # Errors
+/// Another process has it, or the folder cannot be written.
+pub fn lock(path: &Path) -> Result<File, StoreError> {
+    let io = |source| StoreError::Io { path: path.to_owned(), source };
+    let lock_path = with_suffix(path, ".lock");
+    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&lock_path).map_err(io)?;
+    lock.try_lock().map_err(|_| StoreError::InUse(path.to_owned()))?;
+    Ok(lock)
 }
 
 /// `path` with something appended to its file name.
