@@ -7,6 +7,9 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// Least bytes of open transactions: the longest request with its token fits.
+const MIN_OPEN_TRANSACTION_BYTES: u64 = 128 * 1024;
+
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -151,21 +154,28 @@ macro_rules! table {
 table! {
     /// `[limits]`.
     Limits {
-        /// Connections at one time; more are closed at once.
+        /// Connections to the API at one time, and those of them from one address. Over either, the first one without an
+        /// authenticated request gives way.
         max_connections: usize = 1024;
+        /// Of them from one address (of IPv6: from one /64).
+        max_connections_per_address: usize = 256;
+        /// Co-signers' links at one time; they are not counted above.
+        max_links: usize = 256;
         /// API users.
         max_api_users: u64 = 1024;
         /// Keys.
         max_keys: u64 = 100_000;
         /// Vault accounts.
         max_vault_accounts: u64 = 1_000_000;
+        /// Bytes of the requests of transactions that have not ended, which are in memory; more are refused until some have.
+        max_open_transaction_bytes: u64 = 64 * 1024 * 1024;
         /// Transactions that have not ended; more are refused until some have.
         max_open_transactions: u64 = 10_000;
         /// Signing sessions at one time; more wait in order.
         max_sign_sessions: usize = 64;
         /// Bytes that wait for one co-signer's link; what is more is dropped.
         max_link_queue_bytes: usize = 16 * 1024 * 1024;
-        /// Challenges of pairings at one time; the oldest is forgotten first.
+        /// Answered challenges of pairings that are remembered, for five minutes; more pairings wait.
         max_challenges: usize = 1024;
     }
 }
@@ -173,6 +183,11 @@ table! {
 table! {
     /// `[deadlines]`, in seconds where not said otherwise.
     Deadlines {
+        /// A TLS handshake; after it, the first bytes of a request; then its whole head. A connection without a request is
+        /// closed after so long.
+        request_head: u64 = 10;
+        /// Until the peer takes some of what is written to it; then its connection is closed.
+        connection_write: u64 = 30;
         /// A whole HTTP request body.
         request_body: u64 = 10;
         /// An address asked for: key generation and key certificate together.
@@ -261,8 +276,12 @@ impl Config {
             return value("metrics.listen", "expected a loopback address; metrics have no access control");
         }
         let limits = &self.limits;
-        if limits.max_connections == 0 || limits.max_challenges == 0 || limits.max_sign_sessions == 0 {
+        let counts = [limits.max_connections, limits.max_connections_per_address, limits.max_links];
+        if counts.contains(&0) || limits.max_challenges == 0 || limits.max_sign_sessions == 0 {
             return value("limits", "expected every limit to be 1 or more");
+        }
+        if limits.max_open_transaction_bytes < MIN_OPEN_TRANSACTION_BYTES {
+            return value("limits.max_open_transaction_bytes", "expected 131072 or more, one request with its token");
         }
         if limits.max_link_queue_bytes < 1024 * 1024 {
             return value("limits.max_link_queue_bytes", "expected 1048576 or more, the messages of one round");
@@ -275,7 +294,7 @@ impl Config {
         }
         let d = &self.deadlines;
         let all = [d.request_body, d.activation, d.authorisation, d.sign_session, d.keygen_session, d.aux_session];
-        let more = [d.keygen_give_up, d.certificate, d.link_ping];
+        let more = [d.keygen_give_up, d.certificate, d.link_ping, d.request_head, d.connection_write];
         if all.into_iter().chain(more).any(|seconds| !(1..=86_400).contains(&seconds)) {
             return value("deadlines", "expected every deadline to be 1 to 86400 seconds");
         }
@@ -388,7 +407,17 @@ mod tests {
         assert!(config.keys.is_some() && config.ready_file.is_some() && config.default_signer.is_some());
         assert!(config.trust.development_root.is_some());
         assert!(config.trust.measurements[0].pcr8.is_some());
-        for name in ["max_challenges", "max_link_queue_bytes", "link_ping", "keygen_give_up", "level", "format"] {
+        for name in [
+            "max_challenges",
+            "max_links",
+            "request_head",
+            "max_open_transaction_bytes",
+            "max_link_queue_bytes",
+            "link_ping",
+            "keygen_give_up",
+            "level",
+            "format",
+        ] {
             assert!(EXAMPLE.contains(&format!("\n{name} = ")), "{name}");
         }
     }

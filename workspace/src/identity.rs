@@ -2,6 +2,7 @@
 //!
 //! They are in one file of mode 0600 beside the database, not in it: a copy of the database shows no key.
 
+use crate::answers::AnswerKey;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -74,6 +75,8 @@ pub struct Identity {
     pub token_key: SigningKey,
     /// Signs messages to co-signers.
     pub message_key: SigningIdentity,
+    /// Encrypts answers that are kept for repeated requests.
+    pub answer_key: AnswerKey,
 }
 
 /// 32 bytes of the system's randomness.
@@ -108,7 +111,8 @@ impl Identity {
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-        Ok(Self { workspace, token_key, message_key: SigningIdentity::from_secret(&random) })
+        let answer_key = AnswerKey::derive(&random).map_err(|_| IdentityError::Generation)?;
+        Ok(Self { workspace, token_key, message_key: SigningIdentity::from_secret(&random), answer_key })
     }
 
     /// Reads the keys.
@@ -134,6 +138,7 @@ impl Identity {
             workspace: stored.workspace.parse().map_err(|_| content("workspace id"))?,
             token_key: SigningKey::from_pkcs8_der(&pkcs8).map_err(|_| content("token key"))?,
             message_key: SigningIdentity::from_secret(&secret),
+            answer_key: AnswerKey::derive(&secret).map_err(|_| content("message key"))?,
         })
     }
 

@@ -4,6 +4,7 @@
 //! It is trusted for availability and for its own policy, never with a share: co-signers check for themselves what a
 //! client asked for and what the customer's co-signer authorised.
 
+pub mod answers;
 pub mod asset;
 pub mod ceremony;
 pub mod checks;
@@ -20,6 +21,7 @@ pub mod pairing_token;
 pub mod server;
 pub mod service;
 pub mod store;
+pub mod streams;
 
 #[cfg(test)]
 mod tests;

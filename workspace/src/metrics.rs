@@ -39,6 +39,7 @@ pub struct Metrics {
     bad_messages: Counter,
     links: Gauge,
     connections_refused: Counter,
+    connections_ended: Counter,
 }
 
 impl Default for Metrics {
@@ -64,7 +65,21 @@ impl Default for Metrics {
         registry.register("links", "Co-signers' links that are up", links.clone());
         let connections_refused = Counter::default();
         registry.register("connections_refused", "Connections over the limit", connections_refused.clone());
-        Self { registry, requests, refusals, ceremonies, frames, dropped, bad_messages, links, connections_refused }
+        let connections_ended = Counter::default();
+        let help = "Connections without an authenticated request that gave way to others";
+        registry.register("connections_ended", help, connections_ended.clone());
+        Self {
+            registry,
+            requests,
+            refusals,
+            ceremonies,
+            frames,
+            dropped,
+            bad_messages,
+            links,
+            connections_refused,
+            connections_ended,
+        }
     }
 }
 
@@ -107,6 +122,11 @@ impl Metrics {
     /// A connection was over the limit.
     pub fn connection_refused(&self) {
         self.connections_refused.inc();
+    }
+
+    /// A connection gave way to another one.
+    pub fn connection_ended(&self) {
+        self.connections_ended.inc();
     }
 
     /// Everything, as Prometheus reads it.

@@ -2,10 +2,10 @@
 
 use crate::ceremony::{Coordinator, PublicChecks, UnknownGroup};
 use crate::checks::Secp256k1;
-use crate::clock::now_ms;
-use crate::config::{Config, ConfigError};
-use crate::connections::Limit;
-use crate::http::pairing::Challenges;
+use crate::clock::{Clock, now_ms};
+use crate::config::{Config, ConfigError, Limits};
+use crate::connections::{Bounds, Connections};
+use crate::http::challenges::Challenges;
 use crate::http::{App, router};
 use crate::hub::Hub;
 use crate::identity::{Identity, IdentityError};
@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::service::{self, Parts, ServiceError};
 use crate::store::nonces::{self, Nonces};
 use crate::store::{Store, StoreError, ceremonies, idempotency, pairing};
+use crate::streams::{Http1, Places};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -31,12 +32,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How long a TLS handshake, and reading a request's head, may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests that run may take to end at a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often expired rows are deleted.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How often expired rows are deleted, and stored transactions looked for that nobody took up.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +110,7 @@ pub struct Server {
     handle: Handle<SocketAddr>,
     stopping: tokio::sync::watch::Sender<bool>,
     tasks: JoinSet<Result<(), ServerError>>,
-    store: Store,
+    app: Arc<App>,
     ready_file: Option<PathBuf>,
 }
 
@@ -158,11 +157,15 @@ impl Server {
     /// # Errors
     /// Something cannot be opened, read or bound.
     pub async fn start(config: Config) -> Result<Self, ServerError> {
-        Self::start_with(config, Box::new(Secp256k1)).await
+        Self::start_with(config, Box::new(Secp256k1), Arc::new(Clock::system())).await
     }
 
-    /// [`Self::start`] with another scheme's checks: tests sign with one that costs nothing.
-    pub(crate) async fn start_with(config: Config, checks: Box<dyn PublicChecks>) -> Result<Self, ServerError> {
+    /// [`Self::start`] with another scheme's checks and another clock: tests sign with one that costs nothing.
+    pub(crate) async fn start_with(
+        config: Config,
+        checks: Box<dyn PublicChecks>,
+        clock: Arc<Clock>,
+    ) -> Result<Self, ServerError> {
         let (store, identity) = open(&config).await?;
         let identity = Arc::new(identity);
         let anchor = config.trust_anchor()?;
@@ -190,6 +193,7 @@ impl Server {
             hub: Arc::clone(&hub),
             metrics: Arc::clone(&metrics),
             identity: Arc::clone(&identity),
+            clock: Arc::clone(&clock),
         });
         let addresses = Addresses {
             version: env!("CARGO_PKG_VERSION"),
@@ -214,7 +218,9 @@ impl Server {
             measurements: config.accepted_measurements()?,
             approve_pairings: config.approve_pairings,
             default_signer: config.default_signer.clone(),
-            challenges: Challenges::new(config.limits.max_challenges),
+            challenges: Challenges::new(config.limits.max_challenges)?,
+            clock,
+            connections: Connections::new(bounds(&config.limits), metrics),
             deadlines: config.deadlines.clone(),
             limits: config.limits.clone(),
         });
@@ -222,21 +228,26 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { Ok(running.await?) });
         tasks.spawn(serve_api(api, tls, Arc::clone(&app), handle.clone()));
+        let tidied = Arc::clone(&app);
+        let served = Arc::clone(&app);
         let local = Router::new()
             .route("/metrics", get(|State(app): State<Arc<App>>| async move { app.metrics.text() }))
             .route("/healthz", get(healthz))
-            .with_state(app);
+            .with_state(served);
         tasks.spawn(async move { axum::serve(metrics_listener, local).await.map_err(at("metrics listener")) });
-        let pruned = store.clone();
         tasks.spawn(async move {
             loop {
-                tokio::time::sleep(PRUNE_EVERY).await;
-                if let Err(error) = prune(&pruned).await {
+                tokio::time::sleep(TIDY_EVERY).await;
+                if let Err(error) = prune(&tidied.store).await {
                     tracing::warn!(%error, "expired rows could not be deleted");
+                }
+                let now_ms = tidied.clock.now_ms();
+                if let Err(error) = service::reconcile(&tidied.store, &tidied.service, now_ms).await {
+                    tracing::warn!(%error, "stored transactions could not be looked for");
                 }
             }
         });
-        let server = Self { addresses, handle, stopping, tasks, store, ready_file: config.ready_file.clone() };
+        let server = Self { addresses, handle, stopping, tasks, app, ready_file: config.ready_file.clone() };
         if let Some(path) = &server.ready_file {
             write_ready_file(path, &server.addresses).map_err(at(path.display().to_string()))?;
         }
@@ -246,6 +257,12 @@ impl Server {
     /// The addresses really in use.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// What its handlers work with.
+    #[cfg(test)]
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app)
     }
 
     /// Serves until `stop` is done, then lets running requests end.
@@ -272,7 +289,7 @@ impl Server {
         };
         let _ = tokio::time::timeout(STOP_TIMEOUT, idle).await;
         self.tasks.shutdown().await;
-        self.store.close().await;
+        self.app.store.close().await;
         result
     }
 }
@@ -305,9 +322,24 @@ async fn serve_api(
     app: Arc<App>,
     handle: Handle<SocketAddr>,
 ) -> Result<(), ServerError> {
-    let limit = Limit::new(app.limits.max_connections, Arc::clone(&app.metrics));
-    let acceptor = RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_TIMEOUT).acceptor(limit);
+    let (head, write_deadline) = (seconds(app.deadlines.request_head), seconds(app.deadlines.connection_write));
+    let places = Places { connections: Arc::clone(&app.connections), write_deadline };
+    let inner = RustlsAcceptor::new(tls).handshake_timeout(head).acceptor(places);
+    let acceptor = Http1 { inner, first_bytes: head };
     let mut server = axum_server::from_tcp(listener).map_err(at("listen"))?.acceptor(acceptor).handle(handle);
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
-    server.serve(router(app).into_make_service()).await.map_err(at("HTTPS listener"))
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(head);
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    server.serve(service).await.map_err(at("HTTPS listener"))
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        connections: limits.max_connections,
+        per_address: limits.max_connections_per_address,
+        links: limits.max_links,
+    }
 }

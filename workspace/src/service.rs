@@ -1,14 +1,14 @@
 //! Runs the coordinator: its clock, its database, its messages.
 
 use crate::ceremony::{Coordinator, Effect, Input, Parties, Report};
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError, ceremonies};
+use crate::store::{Store, StoreError, ceremonies, transactions};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
-use countersign_wire::ids::PartyId;
+use countersign_wire::ids::{PartyId, TransactionId};
 use countersign_wire::relay::RelayDown;
 use countersign_wire::{Bytes, Signed, SigningIdentity};
 use rand_core::{CryptoRng, RngCore};
@@ -20,6 +20,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 const MAX_WAITING: usize = 1024;
 /// Inputs that one database transaction makes durable.
 const MAX_GROUP: usize = 128;
+/// How long the coordinator sleeps at most: a step of the wall clock is noticed so often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How old a transaction is that should have been taken up, in ms.
+const OVERDUE_MS: u64 = 60_000;
+/// Transactions that one look at the database takes up.
+const MAX_OVERDUE: u32 = 1_000;
 
 /// The coordinator has ended; the process is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,9 +40,18 @@ pub enum ServiceError {
     Store(#[from] StoreError),
 }
 
+enum What {
+    Input(Input),
+    /// A stored transaction that may never have come here.
+    Resume(TransactionId),
+}
+
+/// Who waits until an input's changes are durable.
+type Durable = Option<oneshot::Sender<()>>;
+
 struct Request {
-    input: Input,
-    durable: Option<oneshot::Sender<()>>,
+    what: What,
+    durable: Durable,
 }
 
 /// A handle to the running coordinator.
@@ -53,8 +68,21 @@ impl Service {
     /// # Errors
     /// The coordinator has ended.
     pub async fn submit(&self, input: Input) -> Result<(), Stopped> {
+        self.ask(What::Input(input)).await
+    }
+
+    /// Takes up a stored transaction that has not ended, if that was not done before: whoever stored it may have failed
+    /// before it told.
+    ///
+    /// # Errors
+    /// The coordinator has ended.
+    pub async fn resume(&self, transaction: TransactionId) -> Result<(), Stopped> {
+        self.ask(What::Resume(transaction)).await
+    }
+
+    async fn ask(&self, what: What) -> Result<(), Stopped> {
         let (durable, done) = oneshot::channel();
-        self.requests.send(Request { input, durable: Some(durable) }).await.map_err(|_| Stopped)?;
+        self.requests.send(Request { what, durable: Some(durable) }).await.map_err(|_| Stopped)?;
         done.await.map_err(|_| Stopped)
     }
 
@@ -63,7 +91,7 @@ impl Service {
     /// # Errors
     /// The coordinator has ended.
     pub async fn tell(&self, input: Input) -> Result<(), Stopped> {
-        self.requests.send(Request { input, durable: None }).await.map_err(|_| Stopped)
+        self.requests.send(Request { what: What::Input(input), durable: None }).await.map_err(|_| Stopped)
     }
 
     /// Whether the coordinator runs.
@@ -118,6 +146,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The key that signs its messages.
     pub identity: Arc<Identity>,
+    /// Its time.
+    pub clock: Arc<Clock>,
 }
 
 /// The signed frame that carries a message to a co-signer. `None` where it is too long for one.
@@ -135,6 +165,19 @@ pub fn opened(from: &PartyId, bytes: &[u8]) -> Result<CosignerMessage, String> {
     let signed: Signed<CosignerMessage> =
         borsh::from_slice(bytes).map_err(|_| "expected a signed message of a co-signer".to_owned())?;
     signed.open(&from.0).map_err(|e| e.to_string())
+}
+
+/// Takes up what is stored and was not told, because whoever stored it failed in between.
+///
+/// # Errors
+/// The database cannot be read. That the coordinator has ended shows elsewhere.
+pub async fn reconcile(store: &Store, service: &Service, now_ms: u64) -> Result<(), StoreError> {
+    let before = now_ms.saturating_sub(OVERDUE_MS);
+    let overdue = transactions::untold(&mut *store.read().await?, before, MAX_OVERDUE).await?;
+    for id in overdue {
+        let _ = service.resume(id).await;
+    }
+    Ok(())
 }
 
 /// Starts the coordinator; the second part ends with an error if it has to stop.
@@ -160,17 +203,19 @@ impl Runner {
         let mut group = Vec::new();
         loop {
             let wake_ms = self.parts.coordinator.next_wake_ms();
-            let sleep = Duration::from_millis(wake_ms.unwrap_or(u64::MAX).saturating_sub(now_ms()).min(60_000));
+            let sleep = Duration::from_millis(wake_ms.unwrap_or(u64::MAX).saturating_sub(self.parts.clock.now_ms()));
+            let sleep = sleep.min(LONGEST_SLEEP);
             let received = tokio::select! {
                 received = self.requests.recv_many(&mut group, MAX_GROUP) => received,
                 () = tokio::time::sleep(sleep) => {
-                    group.push(Request { input: Input::Tick, durable: None });
+                    group.push(Request { what: What::Input(Input::Tick), durable: None });
                     1
                 }
             };
             if received == 0 {
                 return Ok(());
             }
+            self.parts.clock.report_step();
             self.perform(std::mem::take(&mut group)).await?;
         }
     }
@@ -179,21 +224,22 @@ impl Runner {
         let mut records = Vec::new();
         let mut messages = Vec::new();
         let mut waiting = Vec::new();
-        for request in group {
-            for effect in self.parts.coordinator.step(now_ms(), &mut self.entropy, request.input) {
+        let group = self.resumed(group).await?;
+        for (input, durable) in group {
+            for effect in self.parts.coordinator.step(self.parts.clock.now_ms(), &mut self.entropy, input) {
                 match effect {
                     Effect::Persist(record) => records.push(*record),
                     Effect::Send { to, message } => messages.push((to, *message)),
                     Effect::Report(report) => self.report(report),
                 }
             }
-            waiting.extend(request.durable);
+            waiting.extend(durable);
         }
         *self.parties.lock().unwrap_or_else(PoisonError::into_inner) = self.parts.coordinator.parties().clone();
         if !records.is_empty() {
             let mut write = self.parts.store.write().await?;
             for record in &records {
-                ceremonies::save(&mut write, record, now_ms()).await?;
+                ceremonies::save(&mut write, record, self.parts.clock.now_ms()).await?;
             }
             write.commit().await.map_err(StoreError::from)?;
             self.changed.send_modify(|version| *version = version.wrapping_add(1));
@@ -205,6 +251,26 @@ impl Runner {
             let _ = durable.send(());
         }
         Ok(())
+    }
+
+    /// What is asked, as inputs; what is to be resumed comes first. Everything of the groups before is stored by now, and
+    /// only this task ends transactions: a row that is open and not in the coordinator was never told, and none that has
+    /// ended begins anew.
+    async fn resumed(&mut self, group: Vec<Request>) -> Result<Vec<(Input, Durable)>, StoreError> {
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        for Request { what, durable } in group {
+            match what {
+                What::Input(input) => rest.push((input, durable)),
+                What::Resume(id) if self.parts.coordinator.has_transaction(&id) => first.push((Input::Tick, durable)),
+                What::Resume(id) => {
+                    let stored = transactions::get(&mut *self.parts.store.read().await?, &id).await?;
+                    let open = stored.map(|s| s.record).filter(|record| !record.status.is_final());
+                    first.push((open.map_or(Input::Tick, |record| Input::Submit(Box::new(record))), durable));
+                }
+            }
+        }
+        first.extend(rest);
+        Ok(first)
     }
 
     fn send(&self, to: PartyId, message: WorkspaceMessage) {

@@ -107,6 +107,11 @@ impl Coordinator {
         self.timers.first_ms()
     }
 
+    /// Whether this transaction is in its hands: stored and not ended.
+    pub fn has_transaction(&self, id: &TransactionId) -> bool {
+        self.transactions.contains_key(id)
+    }
+
     /// What is known about the co-signers.
     pub fn parties(&self) -> &Parties {
         &self.parties

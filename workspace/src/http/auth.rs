@@ -7,14 +7,16 @@ use super::App;
 use super::errors::ApiError;
 use crate::clock::now_ms;
 use crate::store::users::{self, User, UserRole};
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequest, Request};
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, FromRequest, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use countersign_token::{Claims, PublicKey, TokenError, verify};
 use countersign_wire::limits::{MAX_NAME_BYTES, MAX_REQUEST_BODY_BYTES, MAX_TOKEN_BYTES, MAX_URL_BYTES};
 use countersign_wire::refusal::Code;
+use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,20 +158,25 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// Reads a body within its limits of size and time.
 ///
 /// # Errors
-/// 413 or 408.
+/// 413, 408, or 400 where it broke off.
 pub async fn read_body(body: Body, seconds: u64) -> Result<Bytes, ApiError> {
-    let read = tokio::time::timeout(Duration::from_secs(seconds), to_bytes(body, MAX_REQUEST_BODY_BYTES)).await;
-    match read {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => {
-            let message = format!("expected a body of at most {MAX_REQUEST_BODY_BYTES} bytes");
-            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message))
+    let whole = async {
+        let (mut chunks, mut whole) = (body.into_data_stream(), Vec::new());
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|e| ApiError::malformed(format!("the body broke off: {e}")))?;
+            if whole.len().saturating_add(chunk.len()) > MAX_REQUEST_BODY_BYTES {
+                let message = format!("expected a body of at most {MAX_REQUEST_BODY_BYTES} bytes");
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message));
+            }
+            whole.extend_from_slice(&chunk);
         }
-        Err(_) => {
-            let message = format!("expected the whole body within {seconds} s");
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout.as_str(), message))
-        }
-    }
+        Ok(Bytes::from(whole))
+    };
+    let read = tokio::time::timeout(Duration::from_secs(seconds), whole).await;
+    read.unwrap_or_else(|_| {
+        let message = format!("expected the whole body within {seconds} s");
+        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout.as_str(), message))
+    })
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
@@ -202,7 +209,12 @@ async fn authenticate(app: &App, request: Request) -> Result<Caller, ApiError> {
     let checked = check_token(&token, &key, user.id.as_str(), &uri, &body, now_ms() / 1000)?;
     let fresh = app.nonces.take(user.id.as_str(), &checked.nonce, checked.remember_until_ms).await;
     match fresh {
-        Ok(true) => Ok(Caller { user, method: parts.method.to_string(), uri, token, body, idempotency_key }),
+        Ok(true) => {
+            if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+                app.connections.know(*peer);
+            }
+            Ok(Caller { user, method: parts.method.to_string(), uri, token, body, idempotency_key })
+        }
         Ok(false) => Err(AuthError::NonceUsed.into()),
         Err(error) => Err(ApiError::internal(&error)),
     }
@@ -263,6 +275,17 @@ mod tests {
         let mut claims = claims();
         claims[name] = value;
         claims
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_malformed_and_one_that_is_too_long_is_too_large() {
+        let of = |chunks: Vec<Result<Bytes, std::io::Error>>| Body::from_stream(futures_util::stream::iter(chunks));
+        let part = || Ok(Bytes::from_static(b"{"));
+        let broken = of(vec![part(), Err(std::io::Error::other("reset"))]);
+        assert_eq!(read_body(broken, 5).await.unwrap_err().reason(), "malformed");
+        let full = || Ok(Bytes::from(vec![b' '; MAX_REQUEST_BODY_BYTES]));
+        assert_eq!(read_body(of(vec![full()]), 5).await.unwrap().len(), MAX_REQUEST_BODY_BYTES);
+        assert_eq!(read_body(of(vec![full(), part()]), 5).await.unwrap_err().reason(), "too_large");
     }
 
     #[test]

@@ -103,5 +103,5 @@ pub async fn approve(
     }
     let users = cosigners::users(&mut write).await?;
     let body = shown(&app, &cosigner, &users);
-    once::finish(write, &caller, StatusCode::OK, &body).await
+    once::finish(&app, write, &caller, StatusCode::OK, &body).await
 }

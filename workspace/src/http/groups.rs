@@ -5,7 +5,8 @@ use super::auth::{ADMINS, Caller, READERS};
 use super::errors::ApiError;
 use super::json;
 use super::once::{self, Begun};
-use crate::ceremony::{GroupRecord, Input};
+use super::whole::whole;
+use crate::ceremony::{GroupRecord, GroupStatus, Input};
 use crate::clock::now_ms;
 use crate::store::ceremonies::{self, StoredGroup};
 use crate::store::cosigners::{Cosigner, role_str};
@@ -16,7 +17,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_wire::group::{Group, Party, Role};
 use countersign_wire::ids::GroupId;
-use countersign_wire::limits::MAX_PARTIES;
+use countersign_wire::limits::{MAX_GROUPS, MAX_PARTIES};
 use countersign_wire::{List, Message};
 use serde::Deserialize;
 use serde_json::{Value, json as value};
@@ -87,6 +88,24 @@ async fn member(write: &mut Write, id: &str, role: Role) -> Result<Party, ApiErr
     Ok(Party { id: cosigner.party, role })
 }
 
+/// Whether a known group is the same one and may still be used. One in ERROR never is: another one takes its place.
+fn is_in_the_way(known: &GroupRecord, new: &Group) -> bool {
+    let same = known.group.parties == new.parties && known.group.threshold == new.threshold;
+    same && known.status != GroupStatus::Error
+}
+
+/// A co-signer keeps a bounded number of groups, and none is ever forgotten.
+fn check_room(known: &[StoredGroup], new: &Group) -> Result<(), ApiError> {
+    for party in new.parties.iter() {
+        let count = known.iter().filter(|k| k.record.group.index_of(&party.id).is_some()).count();
+        if count >= MAX_GROUPS {
+            let message = format!("co-signer {} is in {count} signing groups, the most that one keeps", party.id);
+            return Err(ApiError::busy(message));
+        }
+    }
+    Ok(())
+}
+
 /// `POST /signing_groups`
 pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, ApiError> {
     caller.require(&ADMINS)?;
@@ -95,7 +114,11 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
     if new.cloud_cosigner_ids.len() >= MAX_PARTIES {
         return Err(ApiError::malformed(format!("expected at most {MAX_PARTIES} co-signers in a group")));
     }
-    let mut write = match once::begin(&app, &caller).await? {
+    whole(async move { propose(&app, &caller, &new, name).await }).await
+}
+
+async fn propose(app: &App, caller: &Caller, new: &NewGroup, name: Option<String>) -> Result<Response, ApiError> {
+    let mut write = match once::begin(app, caller).await? {
         Begun::Answered(response) => return Ok(response),
         Begun::New(write) => write,
     };
@@ -112,13 +135,17 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
         threshold: new.threshold.unwrap_or(all),
     };
     group.check().map_err(|e| ApiError::malformed(e.to_string()))?;
-    for known in ceremonies::groups(&mut write).await? {
-        if known.record.group.parties == group.parties && known.record.group.threshold == group.threshold {
-            let id = known.record.group.id.to_string();
-            let message = format!("these co-signers have a signing group of this threshold: {id}");
-            return Err(ApiError::conflict(message).with("existingId", id));
-        }
+    let known = ceremonies::groups(&mut write).await?;
+    if let Some(same) = known.iter().map(|k| &k.record).find(|k| is_in_the_way(k, &group)) {
+        drop(write);
+        // Whoever proposed it may have failed before it told.
+        app.hub.allow(&same.group);
+        app.service.tell(Input::ProposeGroup { group: same.group.clone() }).await?;
+        let id = same.group.id.to_string();
+        let message = format!("these co-signers have a signing group of this threshold: {id}");
+        return Err(ApiError::conflict(message).with("existingId", id));
     }
+    check_room(&known, &group)?;
     let now_ms = now_ms();
     let record = GroupRecord::proposed(group.clone());
     ceremonies::save(&mut write, &crate::ceremony::Record::Group(record.clone()), now_ms).await?;
@@ -129,7 +156,7 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
     audit::append(&mut write, now_ms, actor, "signing_group.propose", &subject, &hex::encode(group.digest())).await?;
     let cosigners = cosigners::list(&mut write).await?;
     let body = shown(&StoredGroup { name, created_at_ms: now_ms, record }, &cosigners);
-    let response = once::finish(write, &caller, StatusCode::CREATED, &body).await?;
+    let response = once::finish(app, write, caller, StatusCode::CREATED, &body).await?;
     app.hub.allow(&group);
     app.service.tell(Input::ProposeGroup { group }).await?;
     Ok(response)

@@ -5,7 +5,8 @@ use super::auth::{ADMINS, Caller, READERS};
 use super::errors::ApiError;
 use super::json;
 use super::once::{self, Begun};
-use crate::ceremony::{GroupStatus, Input, KeyRecord, Record};
+use super::whole::whole;
+use crate::ceremony::{GroupRecord, GroupStatus, Input, KeyRecord, Record};
 use crate::clock::now_ms;
 use crate::store::ceremonies::{self, StoredKey};
 use crate::store::{Write, audit, cosigners, users};
@@ -21,6 +22,9 @@ use serde::Deserialize;
 use serde_json::{Value, json as value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Longest page, and its default.
+const MAX_PAGE: u32 = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -48,11 +52,34 @@ fn shown(stored: &StoredKey) -> Value {
     })
 }
 
-/// `GET /keys`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    limit: Option<u32>,
+    after: Option<String>,
+}
+
+/// `GET /keys`, oldest first; `paging.after` leads to the next page, where there is one.
 pub async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>, ApiError> {
     caller.require(&READERS)?;
-    let keys = ceremonies::keys(&mut *app.store.read().await?).await?;
-    Ok(Json(value!({"keys": keys.iter().map(shown).collect::<Vec<_>>()})))
+    let page: Page = json::query(&caller.uri)?;
+    let limit = json::limit(page.limit, MAX_PAGE, MAX_PAGE)?;
+    let not_a_cursor = || ApiError::malformed("expected after to be a key's id, as paging.after gave it");
+    let mut read = app.store.read().await?;
+    let after = match page.after.map(|id| id.parse::<KeyId>()) {
+        None => None,
+        Some(id) => {
+            let id = id.map_err(|_| not_a_cursor())?;
+            Some(ceremonies::get_key(&mut read, &id).await?.ok_or_else(not_a_cursor)?)
+        }
+    };
+    let mut keys = ceremonies::keys(&mut read, after.as_ref(), limit.saturating_add(1)).await?;
+    let length = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = keys.len() > length;
+    keys.truncate(length);
+    let next = keys.last().filter(|_| more).map(|key| key.record.key.to_string());
+    let paging = next.map_or_else(|| value!({}), |after| value!({"after": after}));
+    Ok(Json(value!({"keys": keys.iter().map(shown).collect::<Vec<_>>(), "paging": paging})))
 }
 
 /// `GET /keys/{id}`
@@ -89,20 +116,34 @@ pub async fn group_for(write: &mut Write, signer: &str, wanted: Option<GroupId>)
     }
     let groups = ceremonies::groups(write).await?;
     let own = groups.into_iter().map(|g| g.record).filter(|g| g.group.customer() == Some(paired.party));
-    let mut own = own.filter(|g| wanted.is_none_or(|id| g.group.id == id)).peekable();
-    if own.peek().is_none() {
-        return Err(match wanted {
-            Some(id) => ApiError::not_found("signing group of this signer's co-signer", id),
-            None => ApiError::conflict(format!(
-                "the co-signer of API user {signer} is in no signing group: POST /v1/signing_groups first"
-            )),
-        });
+    let own: Vec<GroupRecord> = own.filter(|g| wanted.is_none_or(|id| g.group.id == id)).collect();
+    if let Some(ready) = own.iter().find(|g| g.status == GroupStatus::Ready) {
+        return Ok(ready.group.clone());
     }
-    let ready = own.find(|g| g.status == GroupStatus::Ready);
-    ready.map(|g| g.group).ok_or_else(|| {
-        let message = "the signing group is not READY: its operators have to accept it and its auxiliary information has \
-                       to be made; see GET /v1/signing_groups";
-        ApiError::not_yet(message)
+    let alive = own.iter().find(|g| g.status != GroupStatus::Error);
+    Err(match (alive, own.last(), wanted) {
+        (Some(group), ..) => {
+            let why = group.reason.as_ref().map(|r| format!(": {}", r.detail.as_str())).unwrap_or_default();
+            let message = format!(
+                "signing group {} is {}, not READY{why}; its operators have to accept it and its auxiliary information \
+                 has to be made; see GET /v1/signing_groups",
+                group.group.id,
+                group.status.as_str()
+            );
+            ApiError::not_yet(message)
+        }
+        (None, Some(group), _) => {
+            let why = group.reason.as_ref().map(ToString::to_string).unwrap_or_default();
+            let message = format!(
+                "signing group {} is in ERROR and stays so ({why}): propose another one with POST /v1/signing_groups",
+                group.group.id
+            );
+            ApiError::conflict(message)
+        }
+        (None, None, Some(id)) => ApiError::not_found("signing group of this signer's co-signer", id),
+        (None, None, None) => ApiError::conflict(format!(
+            "the co-signer of API user {signer} is in no signing group: POST /v1/signing_groups first"
+        )),
     })
 }
 
@@ -158,7 +199,17 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
     let purpose = purpose(&new)?;
     let (key, wanted_group) = (uuid_of("keyId", new.key_id.as_ref())?, uuid_of("groupId", new.group_id.as_ref())?);
     let key = key.unwrap_or_else(|| KeyId(*uuid::Uuid::new_v4().as_bytes()));
-    let mut write = match once::begin(&app, &caller).await? {
+    whole(async move { generate(&app, &caller, key, purpose, wanted_group).await }).await
+}
+
+async fn generate(
+    app: &App,
+    caller: &Caller,
+    key: KeyId,
+    purpose: KeyPurpose,
+    wanted_group: Option<GroupId>,
+) -> Result<Response, ApiError> {
+    let mut write = match once::begin(app, caller).await? {
         Begun::Answered(response) => return Ok(response),
         Begun::New(write) => write,
     };
@@ -174,14 +225,14 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
         }
         None => {
             let group = group_for(&mut write, purpose.signer.as_str(), wanted_group).await?;
-            let record = KeyRecord::wanted(key, group.id, purpose, now_ms());
-            insert(&app, &mut write, &record).await?;
+            let record = KeyRecord::wanted(key, group.id, purpose, app.clock.now_ms());
+            insert(app, &mut write, &record).await?;
             let (actor, subject) = (caller.user.id.as_str(), key.to_string());
             audit::append(&mut write, now_ms(), actor, "key.generate", &subject, &group.id.to_string()).await?;
             (StatusCode::CREATED, StoredKey { created_at_ms: now_ms(), record })
         }
     };
-    let response = once::finish(write, &caller, status, &shown(&stored)).await?;
+    let response = once::finish(app, write, caller, status, &shown(&stored)).await?;
     if stored.record.status != KeyStatus::Ready {
         app.service.tell(wanted(&stored.record)).await?;
     }

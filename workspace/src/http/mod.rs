@@ -1,6 +1,7 @@
 //! The HTTP API under `/v1`.
 
 pub mod auth;
+pub mod challenges;
 pub mod cosigners;
 pub mod errors;
 pub mod groups;
@@ -13,8 +14,11 @@ pub mod transactions;
 pub mod users;
 pub mod vault;
 pub mod wallets;
+pub mod whole;
 
+use crate::clock::Clock;
 use crate::config::{ApprovePairings, Deadlines, Limits};
+use crate::connections::Connections;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -63,8 +67,12 @@ pub struct App {
     pub deadlines: Deadlines,
     /// Becomes `true` when the server stops: links end.
     pub stopping: tokio::sync::watch::Receiver<bool>,
-    /// Open challenges of pairings.
-    pub challenges: pairing::Challenges,
+    /// Challenges of pairings.
+    pub challenges: challenges::Challenges,
+    /// The coordinator's time.
+    pub clock: Arc<Clock>,
+    /// Open connections.
+    pub connections: Arc<Connections>,
 }
 
 /// The routes.

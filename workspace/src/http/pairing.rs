@@ -2,6 +2,7 @@
 
 use super::App;
 use super::auth::read_body;
+use super::challenges::{CHALLENGE_MS, Taken};
 use super::errors::ApiError;
 use crate::clock::now_ms;
 use crate::config::ApprovePairings;
@@ -16,7 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use countersign_attest::{Document, Expectation, Measurements, NonceCheck, parse_unverified, verify};
+use countersign_attest::{AttestationError, Document, Expectation, Measurements, NonceCheck, parse_unverified, verify};
 use countersign_token::strict_json;
 use countersign_wire::group::Role;
 use countersign_wire::ids::{InstanceId, PartyId};
@@ -27,42 +28,11 @@ use countersign_wire::pairing_http::{
 };
 use countersign_wire::refusal::{Code, Refusal};
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// How long a challenge, and an attestation document that answers it, are good, in ms.
-const CHALLENGE_MS: u64 = 5 * 60 * 1000;
 /// How long an access token is good, in seconds.
 const ACCESS_TOKEN_SECONDS: u64 = 15 * 60;
-
-/// Challenges that were given out and not answered. They live in memory: after a restart an enclave asks for another one.
-pub struct Challenges {
-    open: Mutex<VecDeque<([u8; 32], String, u64)>>,
-    max: usize,
-}
-
-impl Challenges {
-    /// At most `max` at one time.
-    pub fn new(max: usize) -> Self {
-        Self { open: Mutex::default(), max }
-    }
-
-    fn give(&self, challenge: [u8; 32], user: String, now_ms: u64) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|(_, _, until)| *until > now_ms);
-        while open.len() >= self.max {
-            open.pop_front();
-        }
-        open.push_back((challenge, user, now_ms.saturating_add(CHALLENGE_MS)));
-    }
-
-    /// Takes a challenge of this user, once.
-    fn take(&self, challenge: &[u8; 32], user: &str, now_ms: u64) -> bool {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = open.iter().position(|(c, u, until)| c == challenge && u == user && *until > now_ms);
-        found.is_some_and(|index| open.remove(index).is_some())
-    }
-}
 
 /// The role that a user of this workspace role is paired as.
 pub fn role_of(role: UserRole) -> Option<Role> {
@@ -100,8 +70,7 @@ pub async fn challenge(State(app): State<Arc<App>>, request: Request) -> Result<
     if known.is_none() {
         return refuse(Code::NotFound, "there is no such API user in this workspace; is the pairing token one of it?");
     }
-    let challenge = random_32().map_err(|e| ApiError::internal(&e))?;
-    app.challenges.give(challenge, asked.user_id, now_ms());
+    let challenge = app.challenges.give(&asked.user_id, now_ms()).map_err(|e| ApiError::internal(&e))?;
     Ok(Json(Challenge {
         challenge: hex::encode(challenge),
         token_key: STANDARD.encode(app.identity.token_key.public().spki_der()),
@@ -151,6 +120,21 @@ fn asked(request: &PairRequest) -> Result<Asked, ApiError> {
     })
 }
 
+/// The error, and which setting may be the cause where the document is of another root.
+fn explained(error: &AttestationError, development: bool) -> String {
+    match (error, development) {
+        (AttestationError::Chain { .. }, false) => format!(
+            "{error}. This workspace trusts real hardware only: for development co-signers its configuration has to name \
+             their root, as [trust] development_root"
+        ),
+        (AttestationError::Chain { .. }, true) => format!(
+            "{error}. This workspace trusts one development root only, [trust] development_root of its configuration: \
+             name this co-signer's there, or none for real hardware"
+        ),
+        _ => error.to_string(),
+    }
+}
+
 /// Verifies the attestation document: fresh, answering the challenge, bound to this party, its operators and this pairing.
 fn attested(app: &App, asked: &Asked, request: &PairRequest, claims: &PairingClaims) -> Result<Document, Refusal> {
     let refused = |detail: String| Refusal::new(Code::AttestationRefused, detail);
@@ -170,7 +154,8 @@ fn attested(app: &App, asked: &Asked, request: &PairRequest, claims: &PairingCla
         nonce: NonceCheck::Equals(&asked.challenge),
         measurements: accepted,
     };
-    let document = verify(&asked.document, &expectation).map_err(|e| refused(e.to_string()))?;
+    let document =
+        verify(&asked.document, &expectation).map_err(|e| refused(explained(&e, app.anchor.is_development())))?;
     let binding = PairingBinding {
         party: asked.party.0,
         instance: asked.instance.0,
@@ -194,10 +179,16 @@ fn attested(app: &App, asked: &Asked, request: &PairRequest, claims: &PairingCla
 
 /// The token is used, once. A pairing whose answer was lost may be repeated by the same co-signer: until the refresh token
 /// of that answer is used, nobody else can have it.
-async fn use_token(write: &mut Write, claims: &PairingClaims, party: &PartyId) -> Result<(), ApiError> {
+async fn use_token(
+    write: &mut Write,
+    claims: &PairingClaims,
+    party: &PartyId,
+    before: Option<&PairedUser>,
+) -> Result<(), ApiError> {
+    let unanswered = |b: &PairedUser| !b.confirmed && b.jti.as_ref() == Some(&claims.jti);
     match tokens::token(write, &claims.jti).await? {
         Issued::Unused => Ok(tokens::use_token(write, &claims.jti, party).await?),
-        Issued::UsedBy(before) if before == *party && !tokens::refresh_was_used(write, &claims.jti).await? => Ok(()),
+        Issued::UsedBy(by) if by == *party && before.is_some_and(unanswered) => Ok(()),
         Issued::UsedBy(_) => {
             refuse(Code::TokenUsed, "this pairing token was used: ask the workspace's owner for a new one")
         }
@@ -215,14 +206,15 @@ fn measurements(document: &Document) -> BTreeMap<String, String> {
     shown.collect()
 }
 
-/// The co-signer's row: new, or what is known about it brought up to date.
+/// The co-signer's row: new, or what is known about it brought up to date. Says as well whether it is what owners saw who
+/// approved a pairing of it; where it is not, their approvals are withdrawn.
 async fn cosigner(
     write: &mut Write,
     app: &App,
     asked: &Asked,
     request: &PairRequest,
     document: &Document,
-) -> Result<Cosigner, ApiError> {
+) -> Result<(Cosigner, bool), ApiError> {
     let known = cosigners::get(write, &asked.party).await?;
     if known.as_ref().is_some_and(|k| k.role != asked.role || k.instance != asked.instance) {
         return refuse(Code::Conflict, "this co-signer is paired with another role or instance");
@@ -239,11 +231,19 @@ async fn cosigner(
         measurements: measurements(document),
         module_id: document.module_id.clone(),
         development: app.anchor.is_development(),
-        paired_at_ms: known.map_or_else(now_ms, |k| k.paired_at_ms),
+        paired_at_ms: known.as_ref().map_or_else(now_ms, |k| k.paired_at_ms),
         last_seen_ms: None,
     };
+    let unchanged = known.as_ref().is_some_and(|k| k.is_as_approved(&cosigner));
     cosigners::save(write, &cosigner).await?;
-    Ok(cosigner)
+    if !unchanged
+        && app.approve_pairings == ApprovePairings::Owner
+        && cosigners::withdraw_approvals(write, &asked.party).await? > 0
+    {
+        let detail = "its operators or measurements changed since owners approved its pairings";
+        audit::append(write, now_ms(), "workspace", "pairing.withdraw", &cosigner.device_id, detail).await?;
+    }
+    Ok((cosigner, unchanged))
 }
 
 /// `POST /v1/pair_device`
@@ -260,9 +260,17 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
     let claims =
         pairing_token::check(&app.identity, &app.url, &request.token, now_ms() / 1000).map_err(|r| refused(&r))?;
     let asked = asked(&request)?;
-    if !app.challenges.take(&asked.challenge, claims.user.as_str(), now_ms()) {
-        let detail = "the challenge is unknown, used, or older than five minutes: ask for another one and try again";
-        return refuse(Code::AttestationRefused, detail);
+    match app.challenges.take(&asked.challenge, claims.user.as_str(), now_ms()) {
+        Taken::Good => {}
+        Taken::Refused => {
+            let detail =
+                "the challenge is unknown, used, or older than five minutes: ask for another one and try again";
+            return refuse(Code::AttestationRefused, detail);
+        }
+        Taken::TooMany => {
+            let message = "too many attempts to pair in the last five minutes; try again when they are over";
+            return Err(ApiError::busy(message));
+        }
     }
     let document = attested(app, &asked, &request, &claims).map_err(|r| refused(&r))?;
     let refresh_token = hex::encode(random_32().map_err(|e| ApiError::internal(&e))?);
@@ -278,9 +286,11 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
     if before.as_ref().is_some_and(|b| b.party != asked.party) {
         return refuse(Code::Conflict, "this API user is paired with another co-signer: create another API user");
     }
-    use_token(&mut write, &claims, &asked.party).await?;
-    let cosigner = cosigner(&mut write, app, &asked, &request, &document).await?;
-    let approved = app.approve_pairings == ApprovePairings::AtOnce || before.is_some_and(|b| b.approved);
+    use_token(&mut write, &claims, &asked.party, before.as_ref()).await?;
+    let (cosigner, unchanged) = cosigner(&mut write, app, &asked, &request, &document).await?;
+    let same = |b: &PairedUser| b.auto_approve == request.auto_approve && b.require_intent == request.require_intent;
+    let carried = unchanged && before.as_ref().is_some_and(|b| b.approved && same(b));
+    let approved = app.approve_pairings == ApprovePairings::AtOnce || carried;
     let paired = PairedUser {
         user: claims.user.clone(),
         party: asked.party,
@@ -288,9 +298,12 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
         auto_approve: request.auto_approve,
         require_intent: request.require_intent,
         paired_at_ms: now_ms(),
+        jti: Some(claims.jti.clone()),
+        confirmed: false,
     };
     cosigners::save_user(&mut write, &paired).await?;
-    tokens::insert_refresh(&mut write, &refresh_token, &asked.party, &claims.jti, now_ms()).await?;
+    let jti_before = before.as_ref().and_then(|b| b.jti.as_deref());
+    tokens::insert_refresh(&mut write, &refresh_token, &asked.party, &claims.jti, jti_before, now_ms()).await?;
     let detail = format!(
         "party {} operators {} measurements {} auto_approve {} require_intent {}",
         asked.party,
@@ -324,31 +337,4 @@ pub async fn access_token(State(app): State<Arc<App>>, request: Request) -> Resu
     tokens::insert_access(&mut write, &access_token, &party, expires_at_ms).await?;
     write.commit().await?;
     Ok(Json(AccessToken { access_token, expires_in: ACCESS_TOKEN_SECONDS }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn t40_a_challenge_is_good_once_for_its_user_and_for_five_minutes() {
-        let challenges = Challenges::new(2);
-        challenges.give([1; 32], "a".into(), 0);
-        assert!(!challenges.take(&[1; 32], "b", 1));
-        assert!(!challenges.take(&[2; 32], "a", 1));
-        assert!(challenges.take(&[1; 32], "a", CHALLENGE_MS - 1));
-        assert!(!challenges.take(&[1; 32], "a", 1), "once");
-        challenges.give([1; 32], "a".into(), 0);
-        assert!(!challenges.take(&[1; 32], "a", CHALLENGE_MS));
-    }
-
-    #[test]
-    fn t47_challenges_are_bounded_and_the_oldest_goes_first() {
-        let challenges = Challenges::new(2);
-        for n in 1..=3 {
-            challenges.give([n; 32], "a".into(), 0);
-        }
-        assert!(!challenges.take(&[1; 32], "a", 1));
-        assert!(challenges.take(&[2; 32], "a", 1) && challenges.take(&[3; 32], "a", 1));
-    }
 }

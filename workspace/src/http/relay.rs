@@ -7,8 +7,8 @@ use crate::clock::now_ms;
 use crate::hub::LinkEnd;
 use crate::service::{Stopped, opened};
 use crate::store::{StoreError, cosigners, pairing};
-use axum::extract::State;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -17,6 +17,7 @@ use countersign_wire::ids::PartyId;
 use countersign_wire::refusal::Code;
 use countersign_wire::relay::RelayUp;
 use futures_util::{SinkExt, StreamExt};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -29,6 +30,7 @@ const SILENT_PINGS: u32 = 3;
 /// `GET /v1/relay`
 pub async fn open(
     State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     socket: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
@@ -40,6 +42,10 @@ pub async fn open(
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(unauthorised)?;
     let party = pairing::access(&mut *app.store.read().await?, token, now_ms()).await?.ok_or_else(unauthorised)?;
+    app.connections.link(peer).map_err(|full| {
+        app.metrics.refusal("too_many_links");
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy.as_str(), full.to_string())
+    })?;
     let socket = socket.max_message_size(RelayUp::MAX_BYTES).max_frame_size(RelayUp::MAX_BYTES);
     Ok(socket.on_upgrade(move |socket| serve(app, party, socket)))
 }

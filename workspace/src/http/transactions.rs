@@ -4,6 +4,7 @@ use super::App;
 use super::auth::{Caller, EDITORS, READERS};
 use super::errors::ApiError;
 use super::once::{self, Begun};
+use super::whole::whole;
 use super::{json, vault as accounts};
 use crate::ceremony::{Input, TransactionRecord, TransactionStatus};
 use crate::clock::now_ms;
@@ -216,7 +217,7 @@ async fn record_of(
         digests,
         certified.path,
         certified.public_key,
-        now_ms(),
+        app.clock.now_ms(),
         authorise_ms,
     ))
 }
@@ -228,22 +229,43 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
         return Err(ApiError::malformed(format!("expected POST {INTENT_URI} without a query string")));
     }
     let content = content::read(&caller.body).map_err(|e| ApiError::malformed(e.to_string()))?;
-    let mut write = match once::begin(&app, &caller).await? {
+    whole(async move { submit(&app, &caller, &content).await }).await
+}
+
+/// Everything that is open is in memory: it is limited in number and in bytes.
+async fn check_open(app: &App, write: &mut Write, record: &TransactionRecord) -> Result<(), ApiError> {
+    let (limits, open) = (&app.limits, transactions::measure_open(write).await?);
+    if open.count >= limits.max_open_transactions {
+        let message = format!("{} transactions have not ended, the limit; try again when some have", open.count);
+        return Err(ApiError::busy(message));
+    }
+    let bytes = transactions::request_bytes(record);
+    if open.bytes.saturating_add(bytes) > limits.max_open_transaction_bytes {
+        let message = format!(
+            "the requests of transactions that have not ended hold {} bytes of {}, this one has {bytes}; try again when \
+             some have ended",
+            open.bytes, limits.max_open_transaction_bytes
+        );
+        return Err(ApiError::busy(message));
+    }
+    Ok(())
+}
+
+async fn submit(app: &App, caller: &Caller, content: &Content) -> Result<Response, ApiError> {
+    let mut write = match once::begin(app, caller).await? {
         Begun::Answered(response) => return Ok(response),
         Begun::New(write) => write,
     };
     if let Some(external) = &content.external_tx_id
         && let Some(existing) = transactions::id_of_external(&mut write, external).await?
     {
+        drop(write);
+        app.service.resume(existing).await?;
         let message = format!("externalTxId {external:?} is transaction {existing}; GET it, or use a new externalTxId");
         return Err(ApiError::conflict(message).with("existingId", existing.to_string()));
     }
-    if transactions::count_open(&mut write).await? >= app.limits.max_open_transactions {
-        let message =
-            format!("{} transactions have not ended; try again when some have", app.limits.max_open_transactions);
-        return Err(ApiError::busy(message));
-    }
-    let record = record_of(&app, &mut write, &caller, &content).await?;
+    let record = record_of(app, &mut write, caller, content).await?;
+    check_open(app, &mut write, &record).await?;
     let columns = Columns {
         initiator: caller.user.id.as_str(),
         external_tx_id: content.external_tx_id.as_deref(),
@@ -252,7 +274,7 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
     };
     transactions::insert(&mut write, &record, &columns).await?;
     let body = value!({"id": record.request.transaction.to_string(), "status": record.status.as_str()});
-    let response = once::finish(write, &caller, StatusCode::OK, &body).await?;
+    let response = once::finish(app, write, caller, StatusCode::OK, &body).await?;
     app.service.tell(Input::Submit(Box::new(record))).await?;
     Ok(response)
 }
@@ -268,6 +290,7 @@ pub async fn cancel(
     let not_found = || ApiError::not_found("transaction", &id);
     let found = transactions::get(&mut *app.store.read().await?, &transaction).await?.ok_or_else(not_found)?;
     if !found.record.status.is_final() {
+        app.service.resume(transaction).await?;
         app.service.submit(Input::CancelTransaction { transaction }).await?;
     }
     let after = transactions::get(&mut *app.store.read().await?, &transaction).await?.ok_or_else(not_found)?;

@@ -86,7 +86,7 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
     users::insert(&mut write, &user).await?;
     let actor = caller.user.id.as_str();
     audit::append(&mut write, now_ms(), actor, "api_user.create", user.id.as_str(), role.as_str()).await?;
-    once::finish(write, &caller, StatusCode::CREATED, &shown(&user)).await
+    once::finish(&app, write, &caller, StatusCode::CREATED, &shown(&user)).await
 }
 
 /// `POST /management/api_users/{id}/pairing_token`
@@ -105,7 +105,8 @@ pub async fn pairing_token(
         let message = format!("only API users of role SIGNER and CLOUD_COSIGNER are paired; this one is {}", user.role);
         return Err(ApiError::malformed(message));
     }
-    if let Some(paired) = cosigners::user(&mut write, &id).await? {
+    // A pairing whose answer was lost goes on with another token; the co-signer that began it has to give it.
+    if let Some(paired) = cosigners::user(&mut write, &id).await?.filter(|paired| paired.confirmed) {
         let cosigner = cosigners::get(&mut write, &paired.party).await?.map(|c| c.device_id).unwrap_or_default();
         let message =
             format!("this API user is paired with co-signer {cosigner}; create another one for another co-signer");
@@ -120,5 +121,5 @@ pub async fn pairing_token(
     let mut body = shown(&user);
     body["pairingToken"] = token.into();
     body["expiresAt"] = expires_at_ms.into();
-    once::finish(write, &caller, StatusCode::OK, &body).await
+    once::finish(&app, write, &caller, StatusCode::OK, &body).await
 }

@@ -146,5 +146,5 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
         "id": id.to_string(), "name": account.name, "hiddenOnUI": hidden, "customerRefId": account.customer_ref_id,
         "autoFuel": false, "signerId": account.signer, "createdAt": account.created_at_ms, "assets": [],
     });
-    once::finish(write, &caller, StatusCode::OK, &body).await
+    once::finish(&app, write, &caller, StatusCode::OK, &body).await
 }

@@ -4,6 +4,7 @@ use super::App;
 use super::auth::{Caller, EDITORS, READERS};
 use super::errors::ApiError;
 use super::once::{self, Begun};
+use super::whole::whole;
 use super::{json, keys, vault as accounts};
 use crate::asset::{self, Asset, OPERATIONS};
 use crate::ceremony::{Input, KeyRecord};
@@ -22,6 +23,7 @@ use countersign_wire::key::{Algorithm, KeyPurpose, KeyStatus, Operation};
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::{List, Text};
 use serde_json::{Value, json as value};
+use sqlx::SqliteConnection;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -141,14 +143,14 @@ pub async fn certificate(
 }
 
 /// The API user that signs for a vault account: its own, the configured one, or the only paired SIGNER.
-async fn signer_of(app: &App, write: &mut Write, account: &vault::Account) -> Result<String, ApiError> {
+async fn signer_of(app: &App, db: &mut SqliteConnection, account: &vault::Account) -> Result<String, ApiError> {
     if let Some(signer) = account.signer.as_ref().or(app.default_signer.as_ref()) {
         return Ok(signer.clone());
     }
-    let signers = users::list(write).await?.into_iter().filter(|u| u.role == UserRole::Signer);
+    let signers = users::list(db).await?.into_iter().filter(|u| u.role == UserRole::Signer);
     let mut paired = Vec::new();
     for user in signers {
-        if cosigners::user(write, user.id.as_str()).await?.is_some() {
+        if cosigners::user(db, user.id.as_str()).await?.is_some() {
             paired.push(user.id.to_string());
         }
     }
@@ -177,7 +179,7 @@ async fn new_key(
         signer: signer.parse().map_err(|e| ApiError::malformed(format!("signer: {e}")))?,
     };
     let key = countersign_wire::ids::KeyId(*uuid::Uuid::new_v4().as_bytes());
-    let record = KeyRecord::wanted(key, group.id, purpose, now_ms());
+    let record = KeyRecord::wanted(key, group.id, purpose, app.clock.now_ms());
     keys::insert(app, write, &record).await?;
     ceremonies::set_signer_key(write, signer, asset.coin_type, &key).await?;
     let subject = key.to_string();
@@ -185,30 +187,30 @@ async fn new_key(
     Ok(record)
 }
 
+/// Whether this key was asked for with RAW, which operators do not allow for its signer.
+fn is_raw_refused(record: &KeyRecord) -> bool {
+    let refused = record.reason.as_ref().is_some_and(|reason| reason.code == Code::RawNotAllowed);
+    record.status == KeyStatus::Error && refused && record.purpose.allows(Operation::Raw)
+}
+
+/// The key that was chosen for the signer and this kind of asset.
+async fn chosen(db: &mut SqliteConnection, signer: &str, asset: &Asset) -> Result<Option<KeyRecord>, ApiError> {
+    match ceremonies::signer_key(db, signer, asset.coin_type).await? {
+        Some(key) => Ok(ceremonies::get_key(db, &key).await?.map(|k| k.record)),
+        None => Ok(None),
+    }
+}
+
 /// The key of the signer for this kind of asset; made if there is none. Where operators do not allow RAW for the signer,
 /// the key is made without it.
 async fn key_of(app: &App, write: &mut Write, signer: &str, asset: &Asset) -> Result<KeyRecord, ApiError> {
-    let known = match ceremonies::signer_key(write, signer, asset.coin_type).await? {
-        Some(key) => ceremonies::get_key(write, &key).await?,
-        None => None,
-    };
-    let raw_refused = |r: &KeyRecord| {
-        let refused = r.reason.as_ref().is_some_and(|reason| reason.code == Code::RawNotAllowed);
-        r.status == KeyStatus::Error && refused && r.purpose.allows(Operation::Raw)
-    };
-    match known {
-        Some(known) if raw_refused(&known.record) => {
-            new_key(app, write, signer, asset, &[Operation::TypedMessage]).await
-        }
-        Some(known) => Ok(known.record),
+    match chosen(write, signer, asset).await? {
+        Some(known) if is_raw_refused(&known) => new_key(app, write, signer, asset, &[Operation::TypedMessage]).await,
+        Some(known) => Ok(known),
         None => {
-            let all = ceremonies::keys(write).await?.into_iter().map(|k| k.record);
-            let mut usable = all.filter(|r| {
-                r.status == KeyStatus::Ready
-                    && r.purpose.signer.as_str() == signer
-                    && r.purpose.coin_type == asset.coin_type
-                    && OPERATIONS.iter().all(|o| r.purpose.allows(*o))
-            });
+            let all = ceremonies::keys_of(write, signer, asset.coin_type).await?.into_iter().map(|k| k.record);
+            let mut usable =
+                all.filter(|r| r.status == KeyStatus::Ready && OPERATIONS.iter().all(|o| r.purpose.allows(*o)));
             match usable.next() {
                 Some(record) => {
                     ceremonies::set_signer_key(write, signer, asset.coin_type, &record.key).await?;
@@ -218,6 +220,39 @@ async fn key_of(app: &App, write: &mut Write, signer: &str, asset: &Asset) -> Re
             }
         }
     }
+}
+
+/// The key that a vault account's asset has or will get, if it is there already.
+async fn known_key(
+    app: &App,
+    db: &mut SqliteConnection,
+    account: u32,
+    asset: &Asset,
+) -> Result<Option<KeyRecord>, ApiError> {
+    let stored = vault::get_account(db, account).await?;
+    let stored = stored.ok_or_else(|| ApiError::not_found("vault account", account))?;
+    if let Some(wallet) = vault::get_wallet(db, account, asset.id).await?
+        && let Some(key) = ceremonies::get_key(db, &wallet.key).await?
+    {
+        return Ok(Some(key.record));
+    }
+    let signer = signer_of(app, db, &stored).await?;
+    Ok(chosen(db, &signer, asset).await?.filter(|record| !is_raw_refused(record)))
+}
+
+/// The same, made if need be.
+async fn made_key(app: &App, account: u32, asset: &Asset) -> Result<KeyRecord, ApiError> {
+    let mut write = app.store.write().await?;
+    // Another request may have made it in between.
+    if let Some(record) = known_key(app, &mut write, account, asset).await? {
+        return Ok(record);
+    }
+    let stored = vault::get_account(&mut write, account).await?;
+    let stored = stored.ok_or_else(|| ApiError::not_found("vault account", account))?;
+    let signer = signer_of(app, &mut write, &stored).await?;
+    let record = key_of(app, &mut write, &signer, asset).await?;
+    write.commit().await?;
+    Ok(record)
 }
 
 fn failed(what: &str, refusal: &Refusal) -> ApiError {
@@ -236,26 +271,24 @@ async fn changed(app: &App, changes: &mut tokio::sync::watch::Receiver<u64>, unt
     waited.map_err(|_| ApiError::not_yet(message))?.map_err(|_| crate::service::Stopped.into())
 }
 
-/// The READY key of a vault account's asset.
-async fn ready_key(app: &App, account: u32, asset: &Asset, until: Instant) -> Result<KeyRecord, ApiError> {
+/// The READY key of a vault account's asset. Every stored record wakes it up: it writes only where there is no key yet.
+pub(crate) async fn ready_key(
+    app: &Arc<App>,
+    account: u32,
+    asset: &Asset,
+    until: Instant,
+) -> Result<KeyRecord, ApiError> {
     let mut changes = app.service.changes();
     let mut asked = None;
     loop {
-        let mut write = app.store.write().await?;
-        let stored = vault::get_account(&mut write, account).await?;
-        let stored = stored.ok_or_else(|| ApiError::not_found("vault account", account))?;
-        let bound = match vault::get_wallet(&mut write, account, asset.id).await? {
-            Some(wallet) => ceremonies::get_key(&mut write, &wallet.key).await?.map(|k| k.record),
-            None => None,
-        };
-        let record = match bound {
+        let known = known_key(app, &mut *app.store.read().await?, account, asset).await?;
+        let record = match known {
             Some(record) => record,
             None => {
-                let signer = signer_of(app, &mut write, &stored).await?;
-                key_of(app, &mut write, &signer, asset).await?
+                let (app, asset) = (Arc::clone(app), *asset);
+                whole(async move { made_key(&app, account, &asset).await }).await?
             }
         };
-        write.commit().await?;
         match (record.status, &record.reason) {
             (KeyStatus::Ready, _) => return Ok(record),
             (KeyStatus::Error, Some(reason)) if asked == Some(record.key) => {
@@ -271,7 +304,7 @@ async fn ready_key(app: &App, account: u32, asset: &Asset, until: Instant) -> Re
     }
 }
 
-async fn certified(app: &App, account: u32, asset: &Asset, until: Instant) -> Result<Wallet, ApiError> {
+async fn certified(app: &Arc<App>, account: u32, asset: &Asset, until: Instant) -> Result<Wallet, ApiError> {
     let path = asset.path(account).map_err(|e| ApiError::malformed(e.to_string()))?;
     let known = vault::get_wallet(&mut *app.store.read().await?, account, asset.id).await?;
     if let Some(wallet) = known.filter(|w| w.address.is_some()) {
@@ -279,12 +312,16 @@ async fn certified(app: &App, account: u32, asset: &Asset, until: Instant) -> Re
     }
     let key = ready_key(app, account, asset, until).await?;
     let mut changes = app.service.changes();
-    let mut write = app.store.write().await?;
-    vault::insert_wallet(&mut write, account, asset.id, &key.key, now_ms()).await?;
-    vault::clear_refusal(&mut write, account, asset.id).await?;
-    write.commit().await?;
-    let id = Text::cut(asset.id);
-    app.service.submit(Input::Certify { key: key.key, vault_account: account, asset: id, path }).await?;
+    let (asking, key, asset_id) = (Arc::clone(app), key.key, asset.id);
+    whole(async move {
+        let mut write = asking.store.write().await?;
+        vault::insert_wallet(&mut write, account, asset_id, &key, now_ms()).await?;
+        vault::clear_refusal(&mut write, account, asset_id).await?;
+        write.commit().await?;
+        let certify = Input::Certify { key, vault_account: account, asset: Text::cut(asset_id), path };
+        Ok(asking.service.submit(certify).await?)
+    })
+    .await?;
     loop {
         let wallet = vault::get_wallet(&mut *app.store.read().await?, account, asset.id).await?;
         let wallet = wallet.ok_or_else(|| ApiError::internal(&"a stored asset is gone"))?;
@@ -327,6 +364,6 @@ pub async fn create(
     // What came before is the same however often it is asked: the answer is kept when it is there.
     match once::begin(&app, &caller).await? {
         Begun::Answered(response) => Ok(response),
-        Begun::New(write) => once::finish(write, &caller, StatusCode::OK, &body).await,
+        Begun::New(write) => once::finish(&app, write, &caller, StatusCode::OK, &body).await,
     }
 }

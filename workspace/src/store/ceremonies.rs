@@ -107,9 +107,26 @@ pub async fn get_key(db: &mut SqliteConnection, id: &KeyId) -> Result<Option<Sto
     query.fetch_optional(db).await?.as_ref().map(key).transpose()
 }
 
-/// All keys, oldest first.
-pub async fn keys(db: &mut SqliteConnection) -> Result<Vec<StoredKey>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM keys ORDER BY created_at_ms, id").fetch_all(db).await?;
+/// At most `limit` keys, oldest first: those that come after one, or the first.
+pub async fn keys(
+    db: &mut SqliteConnection,
+    after: Option<&StoredKey>,
+    limit: u32,
+) -> Result<Vec<StoredKey>, StoreError> {
+    let query = "SELECT * FROM keys WHERE (created_at_ms, id) > (?, ?) ORDER BY created_at_ms, id LIMIT ?";
+    let rows = sqlx::query(query)
+        .bind(after.map_or(-1, |key| stored(key.created_at_ms)))
+        .bind(after.map(|key| key.record.key.0.to_vec()).unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(key).collect()
+}
+
+/// The keys of a signer for one kind of coin, oldest first.
+pub async fn keys_of(db: &mut SqliteConnection, signer: &str, coin_type: u32) -> Result<Vec<StoredKey>, StoreError> {
+    let query = sqlx::query("SELECT * FROM keys WHERE signer = ? AND coin_type = ? ORDER BY created_at_ms, id");
+    let rows = query.bind(signer).bind(i64::from(coin_type)).fetch_all(db).await?;
     rows.iter().map(key).collect()
 }
 
@@ -143,7 +160,7 @@ pub async fn snapshot(store: &Store) -> Result<Snapshot, StoreError> {
     let mut read = store.read().await?;
     Ok(Snapshot {
         groups: groups(&mut read).await?.into_iter().map(|g| g.record).collect(),
-        keys: keys(&mut read).await?.into_iter().map(|k| k.record).collect(),
+        keys: keys(&mut read, None, u32::MAX).await?.into_iter().map(|k| k.record).collect(),
         transactions: transactions::open(&mut read).await?,
     })
 }

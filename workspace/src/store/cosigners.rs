@@ -51,6 +51,18 @@ pub struct PairedUser {
     pub require_intent: bool,
     /// Unix ms.
     pub paired_at_ms: u64,
+    /// The pairing token that it came from.
+    pub jti: Option<String>,
+    /// Whether its answer arrived: its refresh token has been used.
+    pub confirmed: bool,
+}
+
+impl Cosigner {
+    /// Whether owners who approved one approved the other: operators, and what runs.
+    pub fn is_as_approved(&self, other: &Self) -> bool {
+        let of = |c: &Self| (c.operators.clone(), c.required, c.measurements.clone(), c.development, c.instance);
+        of(self) == of(other)
+    }
 }
 
 impl PairedUser {
@@ -102,6 +114,8 @@ fn paired_user(row: &SqliteRow) -> Result<PairedUser, StoreError> {
         auto_approve: row.try_get("auto_approve")?,
         require_intent: row.try_get("require_intent")?,
         paired_at_ms: loaded(row.try_get("paired_at_ms")?),
+        jti: row.try_get("jti")?,
+        confirmed: row.try_get("confirmed")?,
     })
 }
 
@@ -156,9 +170,10 @@ pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Cosigner>, StoreError
 
 /// Stores a pairing of a user.
 pub async fn save_user(db: &mut SqliteConnection, new: &PairedUser) -> Result<(), StoreError> {
-    let upsert = "INSERT INTO cosigner_users (user, party, status, auto_approve, require_intent, paired_at_ms)
-        VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (user) DO UPDATE SET status = excluded.status,
-        auto_approve = excluded.auto_approve, require_intent = excluded.require_intent";
+    let upsert = "INSERT INTO cosigner_users (user, party, status, auto_approve, require_intent, paired_at_ms, jti,
+        confirmed) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user) DO UPDATE SET status = excluded.status,
+        auto_approve = excluded.auto_approve, require_intent = excluded.require_intent, jti = excluded.jti,
+        confirmed = excluded.confirmed";
     sqlx::query(upsert)
         .bind(new.user.as_str())
         .bind(new.party.0.as_slice())
@@ -166,9 +181,17 @@ pub async fn save_user(db: &mut SqliteConnection, new: &PairedUser) -> Result<()
         .bind(new.auto_approve)
         .bind(new.require_intent)
         .bind(stored(new.paired_at_ms))
+        .bind(&new.jti)
+        .bind(new.confirmed)
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// What owners approved of a co-signer is no longer so: all its pairings wait for them again. Says how many waited not.
+pub async fn withdraw_approvals(db: &mut SqliteConnection, party: &PartyId) -> Result<u64, StoreError> {
+    let update = "UPDATE cosigner_users SET status = 'WAITING_FOR_APPROVAL' WHERE party = ? AND status = 'COMPLETED'";
+    Ok(sqlx::query(update).bind(party.0.as_slice()).execute(db).await?.rows_affected())
 }
 
 /// The pairing of a user, if it has one.

@@ -54,15 +54,17 @@ pub async fn use_token(db: &mut SqliteConnection, jti: &str, party: &PartyId) ->
     Ok(())
 }
 
-/// Keeps a new refresh token. Older ones of the same pairing token, whose answer was lost, are void.
+/// Keeps a new refresh token. Older ones of the same pairing, whose answer was lost, are void.
 pub async fn insert_refresh(
     db: &mut SqliteConnection,
     token: &str,
     party: &PartyId,
     jti: &str,
+    before: Option<&str>,
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM refresh_tokens WHERE jti = ?").bind(jti).execute(&mut *db).await?;
+    let delete = sqlx::query("DELETE FROM refresh_tokens WHERE jti IN (?, ?)");
+    delete.bind(jti).bind(before.unwrap_or(jti)).execute(&mut *db).await?;
     sqlx::query("INSERT INTO refresh_tokens (hash, party, jti, created_at_ms) VALUES (?, ?, ?, ?)")
         .bind(token_hash(token).as_slice())
         .bind(party.0.as_slice())
@@ -73,24 +75,17 @@ pub async fn insert_refresh(
     Ok(())
 }
 
-/// Whether the refresh token that a pairing token led to has been used: then its answer arrived.
-pub async fn refresh_was_used(db: &mut SqliteConnection, jti: &str) -> Result<bool, StoreError> {
-    let query = "SELECT COUNT(*) FROM refresh_tokens WHERE jti = ? AND used_at_ms IS NOT NULL";
-    let count: i64 = sqlx::query_scalar(query).bind(jti).fetch_one(&mut *db).await?;
-    let any: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM refresh_tokens WHERE jti = ?").bind(jti).fetch_one(db).await?;
-    Ok(count > 0 || any == 0)
-}
-
-/// Whose refresh token this is. Its first use voids the co-signer's older ones.
+/// Whose refresh token this is. Its first use shows that the pairing's answer arrived, and voids the co-signer's older ones.
 pub async fn use_refresh(db: &mut SqliteConnection, token: &str, now_ms: u64) -> Result<Option<PartyId>, StoreError> {
     let hash = token_hash(token);
-    let query = sqlx::query("SELECT party, created_at_ms, used_at_ms FROM refresh_tokens WHERE hash = ?");
+    let query = sqlx::query("SELECT party, jti, created_at_ms, used_at_ms FROM refresh_tokens WHERE hash = ?");
     let Some(row) = query.bind(hash.as_slice()).fetch_optional(&mut *db).await? else { return Ok(None) };
     let party = PartyId(fixed("party", row.try_get("party")?)?);
     if row.try_get::<Option<i64>, _>("used_at_ms")?.is_none() {
         let update = "UPDATE refresh_tokens SET used_at_ms = ? WHERE hash = ?";
         sqlx::query(update).bind(stored(now_ms)).bind(hash.as_slice()).execute(&mut *db).await?;
+        let confirm = "UPDATE cosigner_users SET confirmed = 1 WHERE jti = ?";
+        sqlx::query(confirm).bind(row.try_get::<&str, _>("jti")?).execute(&mut *db).await?;
         let created: i64 = row.try_get("created_at_ms")?;
         let delete = "DELETE FROM refresh_tokens WHERE party = ? AND hash <> ? AND created_at_ms <= ?";
         sqlx::query(delete).bind(party.0.as_slice()).bind(hash.as_slice()).bind(created).execute(db).await?;

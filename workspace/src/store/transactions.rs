@@ -68,7 +68,8 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     let insert =
         "INSERT INTO transactions (id, external_tx_id, initiator, signer, operation, asset, vault_account, status,
-        is_final, created_at_ms, updated_at_ms, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        is_final, created_at_ms, updated_at_ms, request_bytes, record)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(insert)
         .bind(record.request.transaction.0.as_slice())
         .bind(columns.external_tx_id)
@@ -81,6 +82,7 @@ pub async fn insert(
         .bind(record.status.is_final())
         .bind(stored(record.created_at_ms))
         .bind(stored(record.updated_at_ms))
+        .bind(stored(request_bytes(record)))
         .bind(record.encode())
         .execute(db)
         .await?;
@@ -127,9 +129,41 @@ pub async fn open(db: &mut SqliteConnection) -> Result<Vec<TransactionRecord>, S
     rows.iter().map(|row| Ok(TransactionRecord::decode(row.try_get("record")?)?)).collect()
 }
 
-/// How many have not ended.
-pub async fn count_open(db: &mut SqliteConnection) -> Result<u64, StoreError> {
-    Ok(loaded(sqlx::query_scalar("SELECT COUNT(*) FROM transactions WHERE is_final = 0").fetch_one(db).await?))
+/// At most `limit` that were created before `before_ms` and about which nobody was asked yet, oldest first.
+pub async fn untold(db: &mut SqliteConnection, before_ms: u64, limit: u32) -> Result<Vec<TransactionId>, StoreError> {
+    let query = "SELECT id FROM transactions WHERE is_final = 0 AND status = ? AND created_at_ms < ?
+        ORDER BY created_at_ms LIMIT ?";
+    let rows = sqlx::query(query)
+        .bind(TransactionStatus::Submitted.as_str())
+        .bind(stored(before_ms))
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(|row| Ok(TransactionId(fixed("transaction id", row.try_get("id")?)?))).collect()
+}
+
+/// Those that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// How many.
+    pub count: u64,
+    /// The bytes of their requests.
+    pub bytes: u64,
+}
+
+/// How much has not ended.
+pub async fn measure_open(db: &mut SqliteConnection) -> Result<Open, StoreError> {
+    let query = "SELECT COUNT(*), COALESCE(SUM(request_bytes), 0) FROM transactions WHERE is_final = 0";
+    let row = sqlx::query(query).fetch_one(db).await?;
+    Ok(Open { count: loaded(row.try_get(0)?), bytes: loaded(row.try_get(1)?) })
+}
+
+/// How many bytes of a client's request are kept in memory while its transaction is open.
+pub fn request_bytes(record: &TransactionRecord) -> u64 {
+    let request = &record.request;
+    let token = request.token.as_ref().map_or(0, |token| token.as_str().len());
+    let bytes = request.body.len().saturating_add(request.path.as_str().len()).saturating_add(token);
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// A list.

@@ -127,6 +127,14 @@ async fn t48_no_token_or_key_is_in_the_database_the_metrics_or_an_error() {
     let token = running.owner.signed(&running.owner.claims(PATH, b""));
     let request = running.owner.bare(Method::GET, PATH, Vec::new());
     ok(sent(request.header("X-API-Key", &running.owner.user).bearer_auth(&token)).await);
+    // A pairing token is in an answer that is kept for a repeated request.
+    let user = running.user("s", "SIGNER", None).await;
+    let path = format!("/v1/management/api_users/{user}/pairing_token");
+    let answer = ok(running.owner.post_once(&path, &json!({}), "k").await);
+    assert_eq!(ok(running.owner.post_once(&path, &json!({}), "k").await), answer);
+    let pairing_token = answer["pairingToken"].as_str().unwrap().to_owned();
+    let (claims, pairing_signature) = pairing_token.rsplit_once('.').unwrap();
+    let claims = claims.rsplit_once('.').unwrap().1;
     let (status, metrics) = running.local("/metrics").await;
     assert!(
         status == 200 && metrics.contains("countersign_workspace_http_requests_total{status=\"200\"}"),
@@ -138,10 +146,13 @@ async fn t48_no_token_or_key_is_in_the_database_the_metrics_or_an_error() {
     let keys: Value = serde_json::from_str(&keys).unwrap();
     let database = std::fs::read(running.folder.path().join("w.db")).unwrap();
     let signature = token.rsplit_once('.').unwrap().1;
-    for secret in [keys["message_key"].as_str().unwrap(), keys["token_key_pkcs8"].as_str().unwrap(), signature] {
+    let key = |name: &str| keys[name].as_str().unwrap();
+    for secret in [key("message_key"), key("token_key_pkcs8"), signature, pairing_signature, claims] {
         assert!(!database.windows(secret.len()).any(|window| window == secret.as_bytes()));
         assert!(!metrics.contains(secret));
     }
     let raw = hex::decode(keys["message_key"].as_str().unwrap()).unwrap();
     assert!(!database.windows(32).any(|window| window == raw));
+    running.restart().await;
+    assert_eq!(ok(running.owner.post_once(&path, &json!({}), "k").await), answer, "also after a restart");
 }

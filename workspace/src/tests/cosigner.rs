@@ -40,12 +40,27 @@ pub struct Attempt {
     /// The binding's party, where it is to differ.
     pub bound_party: [u8; 32],
     pub nonce: Option<Vec<u8>>,
+    pub operators: Vec<[u8; 32]>,
+    pub required: u16,
+    pub auto_approve: bool,
+    pub require_intent: bool,
 }
 
 impl Attempt {
     pub fn new(party: PartyId, role: Role, token: &str) -> Self {
         let role = crate::store::cosigners::role_str(role);
-        Self { party: party.0, role, token: token.to_owned(), pcr0: [1; 48], bound_party: party.0, nonce: None }
+        Self {
+            party: party.0,
+            role,
+            token: token.to_owned(),
+            pcr0: [1; 48],
+            bound_party: party.0,
+            nonce: None,
+            operators: vec![OPERATOR],
+            required: 1,
+            auto_approve: false,
+            require_intent: true,
+        }
     }
 
     fn claims(&self) -> (String, String) {
@@ -64,8 +79,8 @@ impl Attempt {
         let binding = PairingBinding {
             party: self.bound_party,
             instance: INSTANCE,
-            operators: &[OPERATOR],
-            required: 1,
+            operators: &self.operators,
+            required: self.required,
             workspace: workspace.0,
             user: &user,
             jti: &jti,
@@ -86,7 +101,8 @@ impl Attempt {
             "token": self.token, "challenge": challenge,
             "document": base64::engine::general_purpose::STANDARD.encode(signer.document(&content).unwrap()),
             "party": hex::encode(self.party), "instance": hex::encode(INSTANCE), "role": self.role,
-            "operators": [hex::encode(OPERATOR)], "required": 1, "auto_approve": false, "require_intent": true,
+            "operators": self.operators.iter().map(hex::encode).collect::<Vec<_>>(), "required": self.required,
+            "auto_approve": self.auto_approve, "require_intent": self.require_intent,
             "version": "0.1.0",
         })
     }

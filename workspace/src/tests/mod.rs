@@ -5,8 +5,15 @@
 
 mod auth;
 mod client;
+mod clocks;
 mod cosigner;
+mod floods;
+mod groups;
+mod hang_ups;
+mod keys;
+mod limits;
 mod pairing;
+mod pairing_again;
 mod restart;
 mod running;
 mod signing;

@@ -2,12 +2,15 @@
 
 use super::client::{Client, KEYS, ok};
 use crate::ceremony::tests::party::FakeScheme;
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::App;
 use crate::init::{Made, init};
 use crate::server::{Addresses, Server, ServerError};
 use cosigner_dev::DevelopmentRoot;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +22,8 @@ pub struct Running {
     pub addresses: Addresses,
     pub ca_pem: String,
     pub owner: Client,
+    pub app: Arc<App>,
+    pub clock: Arc<Clock>,
     stop: Option<oneshot::Sender<()>>,
     ended: Option<JoinHandle<Result<(), ServerError>>>,
 }
@@ -37,6 +42,11 @@ fn config(folder: &TempDir, more: &str) -> PathBuf {
 impl Running {
     /// `more` are top-level keys of the configuration.
     pub async fn start(more: &str) -> Self {
+        Self::start_at(more, Clock::system()).await
+    }
+
+    pub async fn start_at(more: &str, clock: Clock) -> Self {
+        let clock = Arc::new(clock);
         let folder = tempfile::tempdir().unwrap();
         let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let ca_pem = certificate.cert.pem();
@@ -46,10 +56,11 @@ impl Running {
         std::fs::write(folder.path().join("root.pem"), root.certificate_pem()).unwrap();
         let loaded = Config::load(&config(&folder, more)).unwrap();
         let made = init(&loaded, "Olga", &KEYS[0].public().to_pem()).await.unwrap();
-        let server = Server::start_with(loaded, Box::new(FakeScheme)).await.unwrap();
+        let server = Server::start_with(loaded, Box::new(FakeScheme), Arc::clone(&clock)).await.unwrap();
         let addresses = server.addresses().clone();
         let owner = Client::new(&addresses.url, &ca_pem, &made.owner_api_key, 0);
-        let mut this = Self { folder, root, made, addresses, ca_pem, owner, stop: None, ended: None };
+        let app = server.app();
+        let mut this = Self { folder, root, made, addresses, ca_pem, owner, app, clock, stop: None, ended: None };
         this.run(server);
         this
     }
@@ -78,9 +89,10 @@ impl Running {
         self.stop().await;
         let mut config = self.config();
         config.listen = self.addresses.api;
-        let server = Server::start_with(config, Box::new(FakeScheme)).await.unwrap();
+        let server = Server::start_with(config, Box::new(FakeScheme), Arc::clone(&self.clock)).await.unwrap();
         assert_eq!(server.addresses().url, self.addresses.url);
         self.addresses = server.addresses().clone();
+        self.app = server.app();
         self.run(server);
     }
 

@@ -23,7 +23,11 @@ pub async fn stack() -> Stack {
 }
 
 async fn stack_with(allow_raw: bool) -> Stack {
-    let running = Running::start("approve_pairings = 'at_once'").await;
+    stack_in(Running::start("approve_pairings = 'at_once'").await, allow_raw).await
+}
+
+/// The same in a workspace that runs already and approves pairings at once.
+pub async fn stack_in(running: Running, allow_raw: bool) -> Stack {
     let signer = running.user("signer", "SIGNER", None).await;
     let customer = Cosigner::paired_with(&running, 1, Role::Customer, &signer, |p| p.allow_raw = allow_raw).await;
     let mut cosigners = vec![customer];
