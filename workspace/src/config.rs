@@ -167,10 +167,10 @@ table! {
         max_keys: u64 = 100_000;
         /// Vault accounts.
         max_vault_accounts: u64 = 1_000_000;
+        /// Bytes of the requests of transactions that have not ended, which are in memory; more are refused until some have.
+        max_open_transaction_bytes: u64 = 64 * 1024 * 1024;
         /// Transactions that have not ended; more are refused until some have.
         max_open_transactions: u64 = 10_000;
-        /// Bytes of the requests of transactions that have not ended; more are refused until some have.
-        max_open_transaction_bytes: u64 = 64 * 1024 * 1024;
         /// Signing sessions at one time; more wait in order. For co-signers with two cores.
         max_sign_sessions: usize = 8;
         /// Bytes that wait for one co-signer's link; what is more is dropped.
@@ -407,7 +407,17 @@ mod tests {
         assert!(config.keys.is_some() && config.ready_file.is_some() && config.default_signer.is_some());
         assert!(config.trust.development_root.is_some());
         assert!(config.trust.measurements[0].pcr8.is_some());
-        for name in ["max_challenges", "max_links", "request_head", "max_open_transaction_bytes", "max_link_queue_bytes", "link_ping", "keygen_give_up", "level", "format"] {
+        for name in [
+            "max_challenges",
+            "max_links",
+            "request_head",
+            "max_open_transaction_bytes",
+            "max_link_queue_bytes",
+            "link_ping",
+            "keygen_give_up",
+            "level",
+            "format",
+        ] {
             assert!(EXAMPLE.contains(&format!("\n{name} = ")), "{name}");
         }
     }

@@ -7,12 +7,15 @@ use crate::clock::now_ms;
 use crate::config::Config;
 use crate::identity::{Identity, IdentityError};
 use crate::store::users::{User, UserRole};
-use crate::store::{Store, StoreError, audit, lock, stored, users, with_suffix};
+use crate::store::{Store, StoreError, audit, is_filled, lock, stored, users, with_suffix};
 use countersign_token::{Algorithm, KeyError, PublicKey};
 use serde::Serialize;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// What of a database SQLite keeps in files beside it.
+const BESIDE: [&str; 2] = ["-wal", "-journal"];
 
 /// Why no workspace was made.
 #[derive(Debug, thiserror::Error)]
@@ -81,13 +84,17 @@ pub async fn init(config: &Config, owner_name: &str, owner_key_pem: &str) -> Res
     if keys.exists() && !belong_together(&new_database, &keys).await {
         return Err(InitError::Exists(keys));
     }
+    // The log of a database that is elsewhere would be taken for the new one's.
+    if let Some(log) = BESIDE.map(|suffix| with_suffix(database, suffix)).into_iter().find(|log| is_filled(log)) {
+        return Err(InitError::Exists(log));
+    }
     for leftover in [&keys, &new_keys, &new_database] {
         remove(leftover)?;
     }
-    for suffix in ["-wal", "-shm", "-journal"] {
-        remove(&with_suffix(&new_database, suffix))?;
-    }
+    remove_beside(&new_database)?;
     let made = fill(&new_database, &new_keys, owner_name, &key).await?;
+    remove_beside(&new_database)?;
+    remove_beside(database)?;
     remove(&with_suffix(&new_database, ".lock"))?;
     rename(&new_keys, &keys)?;
     rename(&new_database, database)?;
@@ -104,6 +111,10 @@ fn remove(path: &Path) -> Result<(), InitError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
         _ => Ok(()),
     }
+}
+
+fn remove_beside(database: &Path) -> Result<(), InitError> {
+    BESIDE.iter().chain(&["-shm"]).try_for_each(|suffix| remove(&with_suffix(database, suffix)))
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), InitError> {
@@ -159,6 +170,10 @@ async fn fill(database: &Path, keys: &Path, owner_name: &str, owner_key: &Public
     audit::append(&mut write, now_ms(), "init", "workspace.create", &made.workspace_id, &made.fingerprint).await?;
     write.commit().await.map_err(StoreError::from)?;
     store.close().await;
+    if store.has_log() {
+        let source = io::Error::other("expected all of it in one file; does another program read it?");
+        return Err(InitError::Io { path: database.to_owned(), source });
+    }
     Ok(made)
 }
 
@@ -207,10 +222,10 @@ mod tests {
         std::fs::rename(&database, new(&database)).unwrap();
         let third = init(&config, "Olga", &pem).await.unwrap();
         assert!(first.workspace_id != second.workspace_id && second.workspace_id != third.workspace_id);
+        assert_eq!(names(), ["w.db", "w.db.keys", "w.db.lock", "w.toml"]);
         let (store, identity) = crate::server::open(&config).await.unwrap();
         assert_eq!(identity.workspace.to_string(), third.workspace_id);
         store.close().await;
-        assert_eq!(names(), ["w.db", "w.db.keys", "w.db.lock", "w.toml"]);
 
         // Keys whose database is elsewhere stay, also beside another attempt's.
         let before = std::fs::read(&keys).unwrap();
@@ -219,5 +234,11 @@ mod tests {
         std::fs::write(new(&database), "half").unwrap();
         assert!(matches!(init(&config, "Olga", &pem).await, Err(InitError::Exists(path)) if path == keys));
         assert_eq!(std::fs::read(&keys).unwrap(), before);
+
+        // Neither is a log whose database is elsewhere.
+        std::fs::remove_file(&keys).unwrap();
+        let log = with_suffix(&database, "-wal");
+        std::fs::write(&log, "frames").unwrap();
+        assert!(matches!(init(&config, "Olga", &pem).await, Err(InitError::Exists(path)) if path == log));
     }
 }

@@ -47,11 +47,17 @@ impl Attestor for SimulatedNsm {
 pub struct Disk {
     pub blobs: BTreeMap<BlobName, Vec<u8>>,
     pub pending: VecDeque<(u64, Vec<BlobWrite>)>,
+    /// The last batch of this boot that was applied: what is sent again is acknowledged, and not applied once more.
+    pub applied: u64,
 }
 
 impl Disk {
     pub fn apply_next(&mut self) -> Option<u64> {
         let (sequence, writes) = self.pending.pop_front()?;
+        if sequence <= self.applied {
+            return Some(sequence);
+        }
+        self.applied = sequence;
         for write in writes {
             match write.value {
                 Some(value) => self.blobs.insert(write.name, value.into_vec()),

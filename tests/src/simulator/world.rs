@@ -212,6 +212,7 @@ impl World {
         let cosigner = &mut self.cosigners[i];
         cosigner.generation += 1;
         cosigner.core = Some(core);
+        cosigner.disk.applied = 0;
         (cosigner.attached, cosigner.connection) = (true, cosigner.connection + 1);
         self.input(i, 1, Input::HostConnected);
     }

@@ -154,7 +154,8 @@ fn attested(app: &App, asked: &Asked, request: &PairRequest, claims: &PairingCla
         nonce: NonceCheck::Equals(&asked.challenge),
         measurements: accepted,
     };
-    let document = verify(&asked.document, &expectation).map_err(|e| refused(explained(&e, app.anchor.is_development())))?;
+    let document =
+        verify(&asked.document, &expectation).map_err(|e| refused(explained(&e, app.anchor.is_development())))?;
     let binding = PairingBinding {
         party: asked.party.0,
         instance: asked.instance.0,
@@ -262,7 +263,8 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
     match app.challenges.take(&asked.challenge, claims.user.as_str(), now_ms()) {
         Taken::Good => {}
         Taken::Refused => {
-            let detail = "the challenge is unknown, used, or older than five minutes: ask for another one and try again";
+            let detail =
+                "the challenge is unknown, used, or older than five minutes: ask for another one and try again";
             return refuse(Code::AttestationRefused, detail);
         }
         Taken::TooMany => {

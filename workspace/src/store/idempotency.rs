@@ -33,7 +33,8 @@ pub async fn find(
     request_hash: &[u8; 32],
     now_ms: u64,
 ) -> Result<Known, StoreError> {
-    let query = "SELECT request_hash, status, body, sealed FROM idempotency WHERE user = ? AND key = ? AND expires_at_ms > ?";
+    let query =
+        "SELECT request_hash, status, body, sealed FROM idempotency WHERE user = ? AND key = ? AND expires_at_ms > ?";
     let row = sqlx::query(query).bind(user).bind(key).bind(stored(now_ms)).fetch_optional(db).await?;
     let Some(row) = row else { return Ok(Known::New) };
     if row.try_get::<&[u8], _>("request_hash")? != request_hash.as_slice() {
@@ -53,8 +54,7 @@ pub async fn keep(
     sealed: &[u8],
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    let insert =
-        "INSERT INTO idempotency (user, key, request_hash, status, body, sealed, expires_at_ms)
+    let insert = "INSERT INTO idempotency (user, key, request_hash, status, body, sealed, expires_at_ms)
         VALUES (?, ?, ?, ?, ?, 1, ?)
         ON CONFLICT (user, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
         body = excluded.body, sealed = 1, expires_at_ms = excluded.expires_at_ms WHERE expires_at_ms <= ?";

@@ -71,6 +71,7 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     lock: std::sync::Arc<File>,
+    path: PathBuf,
 }
 
 impl Store {
@@ -102,7 +103,7 @@ impl Store {
         let writer = pool(1).connect_with(options.clone()).await?;
         sqlx::migrate!("./migrations").run(&writer).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
-        Ok(Self { writer, readers, lock: std::sync::Arc::new(lock) })
+        Ok(Self { writer, readers, lock: std::sync::Arc::new(lock), path: path.to_owned() })
     }
 
     /// Begins a write transaction; waits for the one before.
@@ -134,10 +135,23 @@ impl Store {
     /// Writes what is in the log into the database file, closes it, and lets another process open it.
     pub async fn close(&self) {
         self.readers.close().await;
+        // Where it fails the log stays, and the next to open the database goes on from it.
+        let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await;
         self.writer.close().await;
         // An error leaves it locked until this process ends.
         let _ = self.lock.unlock();
     }
+
+    /// Whether something is in the write-ahead log that is not in the database file. After a close nothing is; the log
+    /// itself, empty, may be there still.
+    pub fn has_log(&self) -> bool {
+        is_filled(&with_suffix(&self.path, "-wal"))
+    }
+}
+
+/// Whether a file is there and not empty.
+pub fn is_filled(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() > 0)
 }
 
 /// Locks a database for this process, until the file is dropped.

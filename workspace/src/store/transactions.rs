@@ -130,11 +130,7 @@ pub async fn open(db: &mut SqliteConnection) -> Result<Vec<TransactionRecord>, S
 }
 
 /// At most `limit` that were created before `before_ms` and about which nobody was asked yet, oldest first.
-pub async fn untold(
-    db: &mut SqliteConnection,
-    before_ms: u64,
-    limit: u32,
-) -> Result<Vec<TransactionId>, StoreError> {
+pub async fn untold(db: &mut SqliteConnection, before_ms: u64, limit: u32) -> Result<Vec<TransactionId>, StoreError> {
     let query = "SELECT id FROM transactions WHERE is_final = 0 AND status = ? AND created_at_ms < ?
         ORDER BY created_at_ms LIMIT ?";
     let rows = sqlx::query(query)

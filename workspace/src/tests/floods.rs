@@ -30,14 +30,15 @@ const BEGINNINGS: [&[u8]; 4] = [b"", b"P", b"GET /v1/trans", b"POST /v1/transact
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t47_who_connects_and_asks_for_nothing_is_closed_and_others_are_served() {
-    let running = Running::start("[limits]\nmax_connections = 8\n[deadlines]\nrequest_head = 1\n").await;
+    let running = Running::start("[limits]\nmax_connections = 8\n[deadlines]\nrequest_head = 4\n").await;
     let http2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    for beginning in BEGINNINGS.into_iter().chain([http2]) {
+    let all = BEGINNINGS.into_iter().chain([http2]).map(async |beginning| {
         let mut stream = tls(&running).await.unwrap();
         stream.write_all(beginning).await.unwrap();
         // It ends, with an answer or without one; that it does is what is shown.
         let _ = stream.read_to_end(&mut Vec::new()).await;
-    }
+    });
+    futures_util::future::join_all(all).await;
     let mut plain = TcpStream::connect(running.addresses.api).await.unwrap();
     let _ = plain.read_to_end(&mut Vec::new()).await;
     ok(running.owner.get("/v1/transactions").await);

@@ -99,8 +99,7 @@ async fn untold(stack: &Stack, like: &str, external: &str) -> TransactionId {
     request.transaction = TransactionId(*uuid::Uuid::new_v4().as_bytes());
     let of = like.record;
     let now_ms = app.clock.now_ms();
-    let record =
-        TransactionRecord::new(request, of.operation, of.digests, of.path, of.public_key, now_ms, 600_000);
+    let record = TransactionRecord::new(request, of.operation, of.digests, of.path, of.public_key, now_ms, 600_000);
     let columns =
         Columns { initiator: &stack.client.user, external_tx_id: Some(external), asset: "ETH", vault_account: 0 };
     insert(&mut write, &record, &columns).await.unwrap();
