@@ -330,8 +330,11 @@ fn compare(threshold: u16, reps: usize, tables: bool) -> bool {
 }
 
 fn main() -> ExitCode {
-    let reps =
-        std::env::var("COUNTERSIGN_BENCH_REPS").ok().and_then(|reps| reps.parse().ok()).unwrap_or(5_usize).clamp(1, 250);
+    let reps = std::env::var("COUNTERSIGN_BENCH_REPS")
+        .ok()
+        .and_then(|reps| reps.parse().ok())
+        .unwrap_or(5_usize)
+        .clamp(1, 250);
     let tables = std::env::var("COUNTERSIGN_BENCH_TABLES").is_ok_and(|value| value == "1");
     let within: Vec<bool> = [2, 3].into_iter().map(|threshold| compare(threshold, reps, tables)).collect();
     if within.iter().all(|within| *within) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -55,6 +55,7 @@ fn drawn_setting(rng: &mut ChaCha20Rng) -> Setting {
     Setting {
         threshold: if rng.next_u32().is_multiple_of(4) { 2 } else { 3 },
         require_intent: !rng.next_u32().is_multiple_of(5),
+        ..Setting::default()
     }
 }
 

@@ -13,8 +13,8 @@ use cosigner_core::{
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
 use countersign_mpc::{Primes, Scheme, Step};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
-use countersign_wire::host_link::LinkDown;
 use countersign_wire::command::Measurements;
+use countersign_wire::host_link::LinkDown;
 use countersign_wire::ids::PartyId;
 use countersign_wire::relay::{RelayDown, RelayUp};
 use countersign_wire::signed::sign_bytes;

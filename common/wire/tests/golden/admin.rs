@@ -91,7 +91,6 @@ fn status() -> Status {
         description: description(),
         now_ms: 50,
         booted_at_ms: 51,
-        storage_ok: true,
         pairings: list(vec![pairing]),
         signatures: 52,
         sessions: 53,
