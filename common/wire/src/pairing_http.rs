@@ -36,7 +36,8 @@ pub struct ChallengeRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Challenge {
-    /// 32 random bytes, hex; single-use, valid for five minutes: the nonce of the attestation document.
+    /// 32 bytes in hex that mean something to the workspace alone; single-use, valid for five minutes: the nonce of the
+    /// attestation document.
     pub challenge: String,
     /// P-256 key that signs pairing tokens, SubjectPublicKeyInfo DER in base64.
     pub token_key: String,
