@@ -64,10 +64,13 @@ pub async fn bad_tokens_are_refused(scene: &mut Scene) {
     let id = user.id.parse().unwrap();
     let ours_fingerprint = ours.fingerprint.clone();
     let before = users(&operator).await;
-    let made = |workspace: &Workspace, url: &str, issued_at: u64| {
+    let made = |identity: &Identity, url: &str, issued_at: u64| {
         let jti = uuid::Uuid::new_v4().to_string();
-        operator.file(&issue(&identity(workspace), url, &id, &jti, issued_at).unwrap().0)
+        operator.file(&issue(identity, url, &id, &jti, issued_at).unwrap().0)
     };
+    // Of another signer, under the right workspace's name.
+    let genuine = identity(ours);
+    let forger = Identity { workspace: genuine.workspace, ..identity(theirs) };
     let add = |token: PathBuf| operator.add_owned(token, ours_fingerprint.clone());
 
     // Not a token at all.
@@ -79,16 +82,16 @@ pub async fn bad_tokens_are_refused(scene: &mut Scene) {
     refused(add(operator.file("a.b.c")).await, "token_invalid", &["pairing token", "get a new pairing token"]);
 
     // Of another time, another signer, another algorithm.
-    refused(add(made(ours, &ours.url, now() - 2 * HOUR)).await, "token_expired", &["expired", "get a new one"]);
-    refused(add(made(ours, &ours.url, now() + HOUR)).await, "clock_skew", &["future", "clock"]);
-    refused(add(made(theirs, &ours.url, now())).await, "token_invalid", &["signature"]);
-    let token = std::fs::read_to_string(made(ours, &ours.url, now())).unwrap();
+    refused(add(made(&genuine, &ours.url, now() - 2 * HOUR)).await, "token_expired", &["expired", "get a new one"]);
+    refused(add(made(&genuine, &ours.url, now() + HOUR)).await, "clock_skew", &["future", "clock"]);
+    refused(add(made(&forger, &ours.url, now())).await, "token_invalid", &["signature"]);
+    let token = std::fs::read_to_string(made(&genuine, &ours.url, now())).unwrap();
     let (_, rest) = token.split_once('.').unwrap();
     let (payload, _) = rest.split_once('.').unwrap();
     let none = format!("{}.{payload}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
     refused(add(operator.file(&none)).await, "token_invalid", &["ES256"]);
     // Signed well, but never given out by the workspace.
-    let unknown = add(made(ours, &ours.url, now())).await;
+    let unknown = add(made(&genuine, &ours.url, now())).await;
     refused(unknown, "token_invalid", &["does not know the pairing token", "ask its owner for a new one"]);
 
     // Another workspace, or the right one under another fingerprint.
