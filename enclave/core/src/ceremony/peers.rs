@@ -23,6 +23,8 @@ pub(crate) struct Peers {
 #[derive(Default)]
 struct PeerLink {
     open: Option<Open>,
+    /// The channel before, with the same boot of the peer: what was on its way when a handshake replaced it is still read.
+    previous: Option<Open>,
     initiating: Option<Initiating>,
     responding: Option<Responding>,
     queue: VecDeque<Vec<u8>>,
@@ -71,7 +73,7 @@ impl PairingState {
     pub(super) fn reach(&mut self, cx: &mut Cx<'_>, peer: PartyId, boot: BootId) {
         let link = self.ceremonies.peers.links.entry(peer).or_default();
         if link.open.as_ref().is_some_and(|open| open.boot != boot) {
-            link.open = None;
+            (link.open, link.previous) = (None, None);
         }
         if link.open.is_none() {
             self.connect(cx, peer);
@@ -323,6 +325,7 @@ impl PairingState {
         message3: Option<Vec<u8>>,
     ) {
         let link = self.ceremonies.peers.links.entry(peer).or_default();
+        link.previous = link.open.take().filter(|previous| previous.boot == channel.peer_boot);
         link.open = Some(Open { id, transport: channel.transport, boot: channel.peer_boot, message3 });
         let queue = std::mem::take(&mut link.queue);
         for plaintext in queue {
@@ -332,7 +335,8 @@ impl PairingState {
 
     fn data(&mut self, cx: &mut Cx<'_>, peer: PartyId, channel: ChannelId, counter: u64, sealed: &[u8]) {
         let link = self.ceremonies.peers.links.entry(peer).or_default();
-        if let Some(open) = link.open.as_mut().filter(|open| open.id == channel) {
+        let known = link.open.iter_mut().chain(&mut link.previous).find(|open| open.id == channel);
+        if let Some(open) = known {
             let opened = open.transport.open(counter, sealed);
             if opened.is_ok() {
                 open.message3 = None;
