@@ -36,9 +36,11 @@ impl Serving {
             Change::Claim { .. } => {
                 return Err(Refusal::new(Code::AlreadyClaimed, "this co-signer has operators already"));
             }
-            Change::AddUser(add) => {
-                return self.begin_add_user(cx, connection, *add, callback_key);
-            }
+            // A command that was taken counts in the epoch, also where only its answer had been lost: the operator's side counts it.
+            Change::AddUser(add) => match self.begin_add_user(cx, connection, *add, callback_key)? {
+                Some(done) => done,
+                None => return Ok(None),
+            },
             Change::AddInitiator { pairing, initiator } => {
                 let pairing = self.pairing_mut(&pairing)?;
                 pairing.record.initiators = merged_initiators(&pairing.record.initiators, &[initiator])?;
