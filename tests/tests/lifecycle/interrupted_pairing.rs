@@ -211,7 +211,7 @@ fn a_repeated_command_for_a_user_that_is_added_says_so() {
     };
     let before = epoch(&mut scene);
     assert_eq!(scene.add(&command), first);
-    assert_eq!(epoch(&mut scene), before);
+    assert_eq!(epoch(&mut scene), before + 1, "a command that was taken counts, or the operator's pin runs ahead");
     assert_eq!(party.to_string(), scene.party_of("signer-9"));
     // Other settings, or a token that was not the one: nothing is done, and that is said.
     let other = AddUser { approval: ApprovalSetting::Auto, ..command };
