@@ -335,6 +335,13 @@ impl PairingState {
 
     fn data(&mut self, cx: &mut Cx<'_>, peer: PartyId, channel: ChannelId, counter: u64, sealed: &[u8]) {
         let link = self.ceremonies.peers.links.entry(peer).or_default();
+        // A peer that still uses the channel before may have lost the third message of the present one.
+        let late = link.previous.as_ref().is_some_and(|previous| previous.id == channel);
+        let missing = link.open.as_ref().filter(|_| late).and_then(|open| Some((open.id, open.message3.clone()?)));
+        if let Some((channel, noise)) = missing.and_then(|(id, m)| Some((id, Bytes::new(m).ok()?))) {
+            self.send_packet(cx, peer, &Packet::Handshake3 { channel, noise });
+        }
+        let link = self.ceremonies.peers.links.entry(peer).or_default();
         let known = link.open.iter_mut().chain(&mut link.previous).find(|open| open.id == channel);
         if let Some(open) = known {
             let opened = open.transport.open(counter, sealed);
