@@ -1,21 +1,23 @@
 //! The state machine: boot, claim, and what happens to a claimed co-signer.
 
+mod boot;
+mod claim;
+
 use crate::admin::Admins;
 use crate::background::Background;
 use crate::capability::Capabilities;
 use crate::effect::Effect;
-use crate::input::{Input, SealingKeyAnswer};
+use crate::input::Input;
 use crate::limits::MAX_BLOBS;
 use crate::outbox::Outbox;
-use crate::seal::{Root, Sealer};
-use crate::serving::{Counts, Cx, ExchangeOwner, JobOwner, Running, Serving, blobs};
-use crate::state::{PrimesRecord, Secret, Settings};
+use crate::seal::Root;
+use crate::serving::{Counts, Cx, ExchangeOwner, JobOwner, Running, Serving};
+use boot::load;
+use claim::{Claim, ClaimHost, Fresh};
 use countersign_channel::StaticKey;
-use countersign_wire::SigningIdentity;
-use countersign_wire::admin::{AdminRequest, AdminResponse, Done};
-use countersign_wire::command::Change;
+use countersign_wire::admin::{AdminRequest, AdminResponse};
 use countersign_wire::host_link::BlobName;
-use countersign_wire::ids::{BootId, InstanceId};
+use countersign_wire::ids::BootId;
 use countersign_wire::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -52,33 +54,6 @@ pub(crate) enum Phase {
     Serving(Box<Serving>),
     /// It cannot go on; nothing is signed.
     Failed(Refusal),
-}
-
-/// An unclaimed enclave: its identity lives in memory only.
-pub(crate) struct Fresh {
-    identity: SigningIdentity,
-}
-
-/// A claim under way.
-pub(crate) struct Claim {
-    fresh: Fresh,
-    connection: u64,
-    settings: Settings,
-    host: ClaimHost,
-}
-
-/// The host during a claim. When it was away the claim is void: another host, or another disk, may have come back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ClaimHost {
-    Same,
-    Gone,
-    Back,
-}
-
-impl Fresh {
-    fn instance(&self) -> InstanceId {
-        InstanceId(self.identity.public())
-    }
 }
 
 impl Core {
@@ -213,11 +188,6 @@ struct Parts<'a> {
     booted_at_ms: u64,
 }
 
-fn load(cx: &mut Cx<'_>) -> Phase {
-    cx.out.push(Effect::LoadBlobs);
-    Phase::Loading(BTreeMap::new())
-}
-
 fn failed(code: Code, detail: impl Into<String>) -> Phase {
     let refusal = Refusal::new(code, detail);
     tracing::error!(%refusal, "the co-signer stops");
@@ -283,108 +253,6 @@ impl Parts<'_> {
             }
             (phase, _) => phase,
         }
-    }
-
-    fn loaded(&mut self, cx: &mut Cx<'_>, blobs: BTreeMap<BlobName, Vec<u8>>, count: u64) -> Phase {
-        if u64::try_from(blobs.len()) != Ok(count) {
-            return failed(Code::Storage, format!("the host announced {count} blobs and presented {}", blobs.len()));
-        }
-        match Root::read(&blobs) {
-            Ok(None) => {
-                let secret: Zeroizing<[u8; 32]> = Zeroizing::new(cx.random());
-                Phase::Fresh(Fresh { identity: SigningIdentity::from_secret(&secret) })
-            }
-            Ok(Some(root)) => {
-                cx.out.push(Effect::UnwrapSealingKey { instance: root.instance, wrapped: root.wrapped.to_vec() });
-                Phase::Unlocking(Box::new((root, blobs)))
-            }
-            Err(error) => failed(Code::Storage, error.to_string()),
-        }
-    }
-
-    fn unlocked(
-        &mut self,
-        cx: &mut Cx<'_>,
-        (root, blobs): (Root, BTreeMap<BlobName, Vec<u8>>),
-        answer: Result<SealingKeyAnswer, String>,
-    ) -> Phase {
-        let key = match answer {
-            Ok(answer) if answer.wrapping_key == root.wrapping_key.as_str() => answer.key,
-            Ok(answer) => {
-                let detail = format!(
-                    "the data key is wrapped by {}, the root names {}",
-                    answer.wrapping_key,
-                    root.wrapping_key.as_str()
-                );
-                return failed(Code::KeyService, detail);
-            }
-            Err(detail) => return failed(Code::KeyService, detail),
-        };
-        let (instance, wrapping_key) = (root.instance, root.wrapping_key.clone());
-        let (sealer, records) = match Sealer::open(key, root, &blobs) {
-            Ok(opened) => opened,
-            Err(error) => return failed(Code::Storage, error.to_string()),
-        };
-        let entropy = &mut cx.caps.entropy;
-        let loaded = Serving::load(sealer, records, &mut || StaticKey::generate(&mut **entropy));
-        match loaded {
-            Ok(loaded) if loaded.serving.settings.sealing_key.as_str() != wrapping_key.as_str() => {
-                failed(Code::KeyService, "the root names another sealing key than operators did at the claim")
-            }
-            Ok(loaded) if loaded.serving.instance.0 != instance => {
-                failed(Code::Storage, "the root is of another instance")
-            }
-            Ok(mut loaded) => {
-                self.background.restore(loaded.spare_primes);
-                loaded.serving.pairings.values_mut().for_each(|p| p.open_link(cx));
-                Phase::Serving(Box::new(loaded.serving))
-            }
-            Err(error) => failed(Code::Storage, error.to_string()),
-        }
-    }
-
-    fn claimed(&mut self, cx: &mut Cx<'_>, claim: Claim, answer: Result<SealingKeyAnswer, String>) -> Phase {
-        let Claim { fresh, connection, settings, host } = claim;
-        match host {
-            ClaimHost::Same => {}
-            ClaimHost::Gone => return Phase::Waiting,
-            ClaimHost::Back => return load(cx),
-        }
-        let refuse = |parts: &mut Self, cx: &mut Cx<'_>, detail: String| {
-            let refusal = Refusal::new(Code::KeyService, detail);
-            parts.admins.answer(cx, connection, &AdminResponse::Refused(refusal));
-        };
-        let answer = match answer {
-            Ok(answer) if answer.wrapping_key == settings.sealing_key.as_str() => answer,
-            Ok(answer) => {
-                let detail = format!(
-                    "the key service's key is {}, the claim named {}",
-                    answer.wrapping_key, settings.sealing_key
-                );
-                refuse(self, cx, detail);
-                return Phase::Fresh(fresh);
-            }
-            Err(detail) => {
-                refuse(self, cx, detail);
-                return Phase::Fresh(fresh);
-            }
-        };
-        let instance = fresh.instance();
-        let sealer = Sealer::create(answer.key, instance.0, settings.sealing_key.clone(), answer.wrapped);
-        let sealer = match sealer {
-            Ok(sealer) => sealer,
-            Err(error) => {
-                refuse(self, cx, error.to_string());
-                return Phase::Fresh(fresh);
-            }
-        };
-        cx.save(blobs::settings(), &settings);
-        if let Some(primes) = self.background.spare_primes() {
-            cx.save(blobs::spare_primes(), &PrimesRecord { group: None, primes: primes.clone() });
-        }
-        let serving = Serving::new(instance, settings, sealer);
-        self.admins.answer(cx, connection, &AdminResponse::Done(Done::Claimed));
-        Phase::Serving(Box::new(serving))
     }
 
     fn host_gone(&mut self, cx: &mut Cx<'_>, phase: Phase) -> Phase {
@@ -510,65 +378,6 @@ impl Parts<'_> {
                 self.admins.answer(cx, connection, &AdminResponse::Refused(refusal));
                 phase
             }
-        }
-    }
-
-    fn claim(
-        &mut self,
-        cx: &mut Cx<'_>,
-        fresh: Fresh,
-        connection: u64,
-        signed: &countersign_wire::command::SignedCommand,
-    ) -> Phase {
-        let authority = crate::admin::command::Authority {
-            instance: fresh.instance(),
-            settings_epoch: 0,
-            nonce: self.admins.take_nonce(connection),
-            operators: &[],
-            required: 0,
-        };
-        match crate::admin::command::verify(signed, &authority) {
-            Ok(Change::Claim { operators, required, sealing_key }) => {
-                let secret = Zeroizing::new(fresh.identity.secret());
-                let settings = Settings {
-                    identity: Secret::new(&*secret),
-                    operators,
-                    required,
-                    sealing_key: sealing_key.clone(),
-                    epoch: 1,
-                };
-                cx.out.push(Effect::GenerateSealingKey { instance: fresh.instance().0, wrapping_key: sealing_key });
-                Phase::Claiming(Box::new(Claim { fresh, connection, settings, host: ClaimHost::Same }))
-            }
-            Ok(_) => {
-                let refusal = Refusal::new(Code::NotClaimed, "this co-signer is not claimed: `cosigner init` first");
-                self.admins.answer(cx, connection, &AdminResponse::Refused(refusal));
-                Phase::Fresh(fresh)
-            }
-            Err(refusal) => {
-                self.admins.answer(cx, connection, &AdminResponse::Refused(refusal));
-                Phase::Fresh(fresh)
-            }
-        }
-    }
-
-    fn describe_unclaimed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        instance: InstanceId,
-        connection: u64,
-    ) -> countersign_wire::status::Description {
-        countersign_wire::status::Description {
-            instance,
-            boot: cx.boot,
-            version: countersign_wire::Text::cut(cx.caps.version),
-            operators: countersign_wire::List::default(),
-            required: 0,
-            sealing_key: countersign_wire::Text::default(),
-            settings_epoch: 0,
-            pending_changes: 0,
-            nonce: self.admins.new_nonce(cx, connection),
-            measurements: cx.caps.measurements.clone(),
         }
     }
 

@@ -2,12 +2,11 @@
 //! workstation of an operator who never had one. Nothing is learnt from the enclave: it must be exactly what the flags say.
 
 use super::App;
-use super::init::{check_counts, named_operator, operators, report};
+use super::ownership::{Flags, report};
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::operator_key;
-use crate::pin::{FORMAT, Pin, PinState, PinnedOperator};
-use crate::prompt;
+use crate::pin::PinState;
 use crate::session::{Require, Session};
 use countersign_wire::ids::{InstanceId, OperatorId};
 use std::path::PathBuf;
@@ -18,18 +17,8 @@ pub struct Args {
     /// Identity of the instance, as `cosigner init` or `cosigner get-status` printed it; never as its host says
     #[arg(long, value_name = "HEX")]
     instance: InstanceId,
-    /// Your name, as the claim said
-    #[arg(long, value_name = "NAME")]
-    operator_name: Option<String>,
-    /// Key that seals the co-signer's state, as the claim said
-    #[arg(long, value_name = "ID")]
-    sealing_key: Option<String>,
-    /// Each other operator, as the claim said: a name and a public key; repeatable
-    #[arg(long, value_name = "NAME=HEX", value_parser = named_operator)]
-    operator: Vec<(String, OperatorId)>,
-    /// How many operators must sign a change, as the claim said
-    #[arg(long, value_name = "M", default_value_t = 1)]
-    required: u16,
+    #[command(flatten)]
+    ownership: Flags,
 }
 
 /// Adopts.
@@ -37,10 +26,7 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
     app.socket()?;
     let pins = app.pins()?;
     let known = pins.load(&app.settings.cosigner)?.filter(|pin| pin.state == PinState::Claimed);
-    let name = prompt::text(args.operator_name, "--operator-name", "your name")?;
-    let sealing_key = prompt::text(args.sealing_key, "--sealing-key", "the sealing key's id")?;
-    let operators = operators(&name, &args.operator, Some(own_key(app)?))?;
-    check_counts(&operators, args.required)?;
+    let ownership = args.ownership.complete(|| own_key(app).map(Some))?;
     if let Some(known) = &known
         && known.instance != args.instance
     {
@@ -51,18 +37,7 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
     }
 
     let mut session = Session::open(app, known.clone(), Require::Measurements).await?;
-    let mut pin = Pin {
-        format: FORMAT,
-        state: PinState::Claimed,
-        anchor: session.anchor,
-        instance: args.instance,
-        operators: operators.iter().map(|(key, name)| PinnedOperator { name: name.clone(), key: *key }).collect(),
-        required: args.required,
-        sealing_key,
-        measurements: session.measurements.clone(),
-        settings_epoch: 0,
-        pairings: Vec::new(),
-    };
+    let mut pin = ownership.pin(&session, args.instance, PinState::Claimed);
     let differences = pin.expectation().differences(&session.description);
     if !differences.is_empty() {
         let all: Vec<String> = differences.iter().map(ToString::to_string).collect();

@@ -11,6 +11,7 @@ pub mod key;
 pub mod list_keys;
 pub mod list_users;
 pub mod operator_key;
+mod ownership;
 pub mod print_public_key;
 mod views;
 

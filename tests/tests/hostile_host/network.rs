@@ -67,7 +67,7 @@ fn t16_a_flipped_bit_anywhere_in_any_packet_is_retried_and_nobody_is_blamed() {
 }
 
 #[test]
-fn t16_every_bit_of_every_data_packet_flipped_for_a_while_harms_nobody() {
+fn t16_every_data_packet_damaged_for_a_while_harms_nobody() {
     for (name, meddle) in [
         (
             "flip",
