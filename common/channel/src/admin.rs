@@ -3,19 +3,20 @@
 //!
 //! ```text
 //! 1  ->  e                 Hello   { nonce }
-//! 2  <-  e, ee, s, es      Welcome { instance, boot, document(nonce of 1, key s, instance and boot) }
+//! 2  <-  e, ee, s, es      Welcome { instance, boot, document(nonce of 1, key s, instance and boot),
+//!                                   signature(the same, prologue) }
 //! ```
 
 use crate::ChannelError;
 use crate::attestation::{Attestor, DocumentVerifier};
-use crate::binding::{IdentityBinding, check_binding};
+use crate::binding::{IdentityBinding, IdentityClaim, check_binding};
 use crate::noise::{Pattern, Recipe, StaticKey, random_nonce, random_secret};
 use crate::transport::Transport;
 use borsh::{BorshDeserialize, BorshSerialize};
 use countersign_attest::Document;
 use countersign_wire::ids::{BootId, InstanceId};
 use countersign_wire::limits::MAX_DOCUMENT_BYTES;
-use countersign_wire::{Bytes, Message, message};
+use countersign_wire::{Bytes, Message, SigningIdentity, message};
 use rand_core::{CryptoRng, RngCore};
 use std::fmt;
 
@@ -35,8 +36,9 @@ struct Welcome {
     instance: InstanceId,
     boot: BootId,
     document: Bytes<MAX_DOCUMENT_BYTES>,
+    signature: [u8; 64],
 }
-message!(Welcome, "countersign/admin-welcome", 1, MAX_DOCUMENT_BYTES + 64);
+message!(Welcome, "countersign/admin-welcome", 2, MAX_DOCUMENT_BYTES + 128);
 
 /// An open channel to an enclave, and what its document proved.
 #[derive(Debug)]
@@ -83,7 +85,11 @@ impl AdminInitiator {
         let welcome = Welcome::decode(&running.read("handshake message 2", message2)?)?;
         let document = verifier.verify(&welcome.document, &self.hello.nonce)?;
         let enclave = IdentityBinding::instance(welcome.instance, welcome.boot);
-        check_binding(&document, &enclave, &running.remote_static()?)?;
+        let enclave_key = running.remote_static()?;
+        check_binding(&document, &enclave, &enclave_key)?;
+        let nonce = &self.hello.nonce;
+        IdentityClaim { binding: &enclave, channel_key: &enclave_key, nonce, prologue: PROLOGUE }
+            .verify(&welcome.signature)?;
         let (transport, handshake_hash) = running.finish()?;
         self.recipe = None;
         Ok(AdminChannel { transport, instance: welcome.instance, boot: welcome.boot, document, handshake_hash })
@@ -99,7 +105,7 @@ impl fmt::Debug for AdminInitiator {
 /// The enclave's side: answers message 1 with message 2, and has the channel at once. Message 1 can be replayed by
 /// anybody; whoever does so cannot read or write on the channel.
 pub fn respond<R: RngCore + CryptoRng + ?Sized>(
-    instance: InstanceId,
+    identity: &SigningIdentity,
     key: &StaticKey,
     boot: BootId,
     rng: &mut R,
@@ -115,9 +121,13 @@ pub fn respond<R: RngCore + CryptoRng + ?Sized>(
     };
     let mut running = recipe.start()?;
     let hello = Hello::decode(&running.read("handshake message 1", message1)?)?;
+    let instance = InstanceId(identity.public());
     let own = IdentityBinding::instance(instance, boot);
-    let document = Bytes::new(attestor.document(&hello.nonce, &own.hash(), &key.public())?)?;
-    let message2 = running.write(&Welcome { instance, boot, document }.encode())?;
+    let (channel_key, nonce) = (key.public(), &hello.nonce);
+    let document = Bytes::new(attestor.document(nonce, &own.hash(), &channel_key)?)?;
+    let signature =
+        IdentityClaim { binding: &own, channel_key: &channel_key, nonce, prologue: PROLOGUE }.sign(identity);
+    let message2 = running.write(&Welcome { instance, boot, document, signature }.encode())?;
     let (transport, _) = running.finish()?;
     Ok((transport, message2))
 }

@@ -1,8 +1,11 @@
 use crate::ChannelError;
 use borsh::{BorshDeserialize, BorshSerialize};
 use countersign_attest::Document;
+use countersign_wire::SigningIdentity;
 use countersign_wire::ids::{BootId, InstanceId, PartyId};
 use countersign_wire::message::digest_of;
+use countersign_wire::signed::{sign_bytes, verify_bytes};
+use sha2::{Digest, Sha256};
 
 /// What kind of identity a document vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -50,6 +53,37 @@ impl IdentityBinding {
     }
 }
 
+/// Domain of the signature by which an identity vouches for a channel key.
+const IDENTITY_PROOF: &str = "countersign/identity-proof/v1";
+
+/// What an identity vouches for when it opens a channel: that the channel key of this boot is its own, to whoever chose
+/// `nonce`, under this prologue. A document proves what software answers and nothing of whose identity key it holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IdentityClaim<'a> {
+    pub binding: &'a IdentityBinding,
+    pub channel_key: &'a [u8; 32],
+    pub nonce: &'a [u8; 32],
+    pub prologue: &'a [u8],
+}
+
+impl IdentityClaim<'_> {
+    /// `binding hash ‖ channel key ‖ nonce ‖ SHA-256 of the prologue`.
+    fn bytes(&self) -> Vec<u8> {
+        [self.binding.hash(), *self.channel_key, *self.nonce, Sha256::digest(self.prologue).into()].concat()
+    }
+
+    /// The signature (Ed25519) of the identity that the binding names.
+    pub fn sign(&self, identity: &SigningIdentity) -> [u8; 64] {
+        sign_bytes(IDENTITY_PROOF, &self.bytes(), identity)
+    }
+
+    /// Verifies the other side's.
+    pub fn verify(&self, signature: &[u8; 64]) -> Result<(), ChannelError> {
+        verify_bytes(IDENTITY_PROOF, &self.bytes(), signature, &self.binding.identity)
+            .map_err(|_| ChannelError::Identity { identity: hex::encode(self.binding.identity) })
+    }
+}
+
 /// The document vouches for `binding` and for the Noise static key `public_key`.
 pub fn check_binding(
     document: &Document,
@@ -87,5 +121,28 @@ mod tests {
         assert_ne!(one.hash(), IdentityBinding::instance(InstanceId([1; 32]), BootId([2; 16])).hash());
         assert_ne!(one.hash(), IdentityBinding::party(PartyId([3; 32]), BootId([2; 16])).hash());
         assert_ne!(one.hash(), IdentityBinding::party(PartyId([1; 32]), BootId([3; 16])).hash());
+    }
+
+    #[test]
+    fn an_identity_vouches_for_one_key_one_nonce_and_one_prologue() {
+        let identity = SigningIdentity::from_secret(&[4; 32]);
+        let binding = IdentityBinding::party(PartyId(identity.public()), BootId([2; 16]));
+        let claim =
+            IdentityClaim { binding: &binding, channel_key: &[5; 32], nonce: &[6; 32], prologue: b"between us" };
+        let expected = [&binding.hash()[..], &[5; 32], &[6; 32], &Sha256::digest(b"between us")].concat();
+        assert_eq!(claim.bytes(), expected);
+        let signature = claim.sign(&identity);
+        assert_eq!(claim.verify(&signature), Ok(()));
+        let rebooted = IdentityBinding { boot: BootId([3; 16]), ..binding };
+        let other = IdentityBinding { identity: SigningIdentity::from_secret(&[9; 32]).public(), ..binding };
+        for altered in [
+            IdentityClaim { channel_key: &[7; 32], ..claim },
+            IdentityClaim { nonce: &[7; 32], ..claim },
+            IdentityClaim { prologue: b"between them", ..claim },
+            IdentityClaim { binding: &rebooted, ..claim },
+            IdentityClaim { binding: &other, ..claim },
+        ] {
+            assert!(matches!(altered.verify(&signature), Err(ChannelError::Identity { .. })), "{altered:?}");
+        }
     }
 }

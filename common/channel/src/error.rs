@@ -63,6 +63,12 @@ pub enum ChannelError {
         /// What the document carries, hex, or `nothing`.
         got: String,
     },
+    /// The peer did not prove that it holds the key of the identity that it claims.
+    #[error("expected a signature of identity {identity} over this handshake, got another")]
+    Identity {
+        /// The identity (Ed25519 public key), hex.
+        identity: String,
+    },
     /// The own security module gave no document.
     #[error(transparent)]
     Attestor(#[from] AttestorError),

@@ -17,6 +17,9 @@
 //! - `public_key`: its Noise static public key, made at its boot and kept in memory only;
 //! - `user_data`: the [`IdentityBinding`] hash of its identity and boot.
 //!
+//! A document proves what software runs, not whose identity it holds: so each attested side also signs these three values
+//! and the prologue with its identity key. Co-signers with equal software cannot pass for each other.
+//!
 //! The Noise prologue binds the protocol and, between peers, the workspace and both identities. Verifying a document is
 //! the caller's affair through [`DocumentVerifier`]; that it belongs to *this* handshake is checked here.
 

@@ -1,15 +1,17 @@
-//! Handshake between two co-signers. Both are enclaves; each proves its identity within one workspace by a document.
+//! Handshake between two co-signers. Both are enclaves; each proves its software by a document, and its identity within one
+//! workspace by a signature.
 //!
 //! ```text
 //! 1  ->  e                 Hello   { boot, nonce }
-//! 2  <-  e, ee, s, es      Welcome { boot, nonce, document(nonce of 1, key s, party and boot) }
-//! 3  ->  s, se             Proof   { document(nonce of 2, key s, party and boot) }
+//! 2  <-  e, ee, s, es      Welcome { boot, nonce, document(nonce of 1, key s, party and boot),
+//!                                   signature(the same, prologue) }
+//! 3  ->  s, se             Proof   { document(nonce of 2, key s, party and boot), signature(the same, prologue) }
 //! ```
 //!
 //! Both sides know beforehand whom they talk to: workspace and parties are in the prologue.
 
 use crate::attestation::{Attestor, DocumentVerifier};
-use crate::binding::{IdentityBinding, check_binding};
+use crate::binding::{IdentityBinding, IdentityClaim, check_binding};
 use crate::noise::{Pattern, Recipe, StaticKey, random_nonce, random_secret};
 use crate::transport::Transport;
 use crate::{ChannelError, noise::Running};
@@ -17,7 +19,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use countersign_attest::Document;
 use countersign_wire::ids::{BootId, PartyId, WorkspaceId};
 use countersign_wire::limits::MAX_DOCUMENT_BYTES;
-use countersign_wire::{Bytes, Message, message};
+use countersign_wire::{Bytes, Message, SigningIdentity, message};
 use rand_core::{CryptoRng, RngCore};
 use std::fmt;
 
@@ -35,15 +37,17 @@ struct Welcome {
     boot: BootId,
     nonce: [u8; 32],
     document: Bytes<MAX_DOCUMENT_BYTES>,
+    signature: [u8; 64],
 }
-message!(Welcome, "countersign/peer-welcome", 1, MAX_DOCUMENT_BYTES + 64);
+message!(Welcome, "countersign/peer-welcome", 2, MAX_DOCUMENT_BYTES + 128);
 
 /// Payload of message 3.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Proof {
     document: Bytes<MAX_DOCUMENT_BYTES>,
+    signature: [u8; 64],
 }
-message!(Proof, "countersign/peer-proof", 1, MAX_DOCUMENT_BYTES + 16);
+message!(Proof, "countersign/peer-proof", 2, MAX_DOCUMENT_BYTES + 80);
 
 /// Who talks to whom, as both sides know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -113,6 +117,7 @@ impl PeerInitiator {
         &mut self,
         message2: &[u8],
         verifier: &dyn DocumentVerifier,
+        identity: &SigningIdentity,
         attestor: &mut dyn Attestor,
     ) -> Result<(PeerChannel, Vec<u8>), ChannelError> {
         let recipe = self.recipe.as_ref().ok_or(ChannelError::Finished)?;
@@ -121,10 +126,16 @@ impl PeerInitiator {
         let welcome = Welcome::decode(&running.read("handshake message 2", message2)?)?;
         let document = verifier.verify(&welcome.document, &self.hello.nonce)?;
         let peer = IdentityBinding::party(self.pair.responder, welcome.boot);
-        check_binding(&document, &peer, &running.remote_static()?)?;
+        let peer_key = running.remote_static()?;
+        check_binding(&document, &peer, &peer_key)?;
+        let prologue = self.pair.prologue();
+        let claim =
+            IdentityClaim { binding: &peer, channel_key: &peer_key, nonce: &self.hello.nonce, prologue: &prologue };
+        claim.verify(&welcome.signature)?;
 
         let own = IdentityBinding::party(self.pair.initiator, self.hello.boot);
-        let proof = Proof { document: own_document(recipe, &own, &welcome.nonce, attestor)? };
+        let (own_document, signature) = vouch(recipe, &own, &welcome.nonce, identity, attestor)?;
+        let proof = Proof { document: own_document, signature };
         let message3 = running.write(&proof.encode())?;
         let channel = open(running, welcome.boot, document)?;
         self.recipe = None;
@@ -150,6 +161,7 @@ impl PeerResponder {
         key: &StaticKey,
         boot: BootId,
         rng: &mut R,
+        identity: &SigningIdentity,
         attestor: &mut dyn Attestor,
         message1: &[u8],
     ) -> Result<(Self, Vec<u8>), ChannelError> {
@@ -163,8 +175,8 @@ impl PeerResponder {
         let mut running = recipe.start()?;
         let hello = Hello::decode(&running.read("handshake message 1", message1)?)?;
         let own = IdentityBinding::party(pair.responder, boot);
-        let document = own_document(&recipe, &own, &hello.nonce, attestor)?;
-        let welcome = Welcome { boot, nonce: random_nonce(rng), document };
+        let (document, signature) = vouch(&recipe, &own, &hello.nonce, identity, attestor)?;
+        let welcome = Welcome { boot, nonce: random_nonce(rng), document, signature };
         let message2 = running.write(&welcome.encode())?;
         let responder = Self {
             pair,
@@ -192,21 +204,30 @@ impl PeerResponder {
         let proof = Proof::decode(&running.read("handshake message 3", message3)?)?;
         let document = verifier.verify(&proof.document, &self.welcome.nonce)?;
         let peer = IdentityBinding::party(self.pair.initiator, self.peer_boot);
-        check_binding(&document, &peer, &running.remote_static()?)?;
+        let peer_key = running.remote_static()?;
+        check_binding(&document, &peer, &peer_key)?;
+        let prologue = self.pair.prologue();
+        let claim =
+            IdentityClaim { binding: &peer, channel_key: &peer_key, nonce: &self.welcome.nonce, prologue: &prologue };
+        claim.verify(&proof.signature)?;
         let channel = open(running, self.peer_boot, document)?;
         self.recipe = None;
         Ok(channel)
     }
 }
 
-fn own_document(
+/// The own document and the identity's signature, for whoever chose `nonce`.
+fn vouch(
     recipe: &Recipe,
     own: &IdentityBinding,
     nonce: &[u8; 32],
+    identity: &SigningIdentity,
     attestor: &mut dyn Attestor,
-) -> Result<Bytes<MAX_DOCUMENT_BYTES>, ChannelError> {
-    let key = recipe.static_key.as_ref().ok_or_else(|| ChannelError::Noise("no static key".into()))?;
-    Ok(Bytes::new(attestor.document(nonce, &own.hash(), &key.public())?)?)
+) -> Result<(Bytes<MAX_DOCUMENT_BYTES>, [u8; 64]), ChannelError> {
+    let key = recipe.static_key.as_ref().ok_or_else(|| ChannelError::Noise("no static key".into()))?.public();
+    let document = Bytes::new(attestor.document(nonce, &own.hash(), &key)?)?;
+    let claim = IdentityClaim { binding: own, channel_key: &key, nonce, prologue: &recipe.prologue };
+    Ok((document, claim.sign(identity)))
 }
 
 fn open(running: Running, peer_boot: BootId, document: Document) -> Result<PeerChannel, ChannelError> {
@@ -235,9 +256,10 @@ mod tests {
         let document = Bytes::new(vec![7, 8]).unwrap();
         let hello = Hello { boot: BootId([1; 16]), nonce: [2; 32] };
         assert_eq!(hello.encode(), [&[1][..], &[1; 16], &[2; 32]].concat());
-        let welcome = Welcome { boot: BootId([1; 16]), nonce: [2; 32], document: document.clone() };
-        assert_eq!(welcome.encode(), [&[1][..], &[1; 16], &[2; 32], &[2, 0, 0, 0, 7, 8]].concat());
-        assert_eq!(Proof { document }.encode(), [1, 2, 0, 0, 0, 7, 8]);
+        let welcome = Welcome { boot: BootId([1; 16]), nonce: [2; 32], document: document.clone(), signature: [3; 64] };
+        assert_eq!(welcome.encode(), [&[2][..], &[1; 16], &[2; 32], &[2, 0, 0, 0, 7, 8], &[3; 64]].concat());
+        let proof = Proof { document, signature: [3; 64] };
+        assert_eq!(proof.encode(), [&[2, 2, 0, 0, 0, 7, 8][..], &[3; 64]].concat());
     }
 
     #[test]

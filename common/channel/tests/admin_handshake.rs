@@ -9,16 +9,18 @@ use countersign_wire::ids::{BootId, InstanceId, PartyId};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::sync::LazyLock;
 use support::*;
 
-const INSTANCE: InstanceId = InstanceId([30; 32]);
+/// The instance of enclave 2, which answers in all of these.
+static INSTANCE: LazyLock<InstanceId> = LazyLock::new(|| InstanceId(identity(2).public()));
 
 fn start(seed: u8) -> (AdminInitiator, Vec<u8>) {
     AdminInitiator::start(&mut ChaCha20Rng::from_seed([seed; 32])).unwrap()
 }
 
 fn answer(enclave: &mut Enclave, message1: &[u8]) -> (Transport, Vec<u8>) {
-    respond(INSTANCE, &enclave.key, enclave.boot, &mut enclave.rng, &mut enclave.nsm, message1).unwrap()
+    respond(&enclave.identity, &enclave.key, enclave.boot, &mut enclave.rng, &mut enclave.nsm, message1).unwrap()
 }
 
 #[test]
@@ -27,7 +29,7 @@ fn a_cli_opens_a_channel_to_an_enclave_and_talks_both_ways() {
     let (mut cli, message1) = start(1);
     let (mut inside, message2) = answer(&mut enclave, &message1);
     let mut channel = cli.finish(&message2, &policy()).unwrap();
-    assert_eq!((channel.instance, channel.boot), (INSTANCE, BootId([2; 16])));
+    assert_eq!((channel.instance, channel.boot), (*INSTANCE, BootId([2; 16])));
     let (counter, sealed) = channel.transport.seal(b"status?").unwrap().remove(0);
     assert_eq!(inside.open(counter, &sealed).unwrap().unwrap().as_slice(), b"status?");
     let (counter, sealed) = inside.seal(b"fine").unwrap().remove(0);
@@ -61,18 +63,35 @@ fn an_enclave_in_the_middle_has_no_document_for_its_key() {
     let mut lends = Meddling(nsm(IMAGE), |_: &mut Vec<u8>, _: &mut Vec<u8>, key: &mut Vec<u8>| {
         *key = enclave_key.to_vec();
     });
-    let (_, forged) = respond(INSTANCE, &host.key, enclave.boot, &mut host.rng, &mut lends, &message1).unwrap();
+    let (_, forged) =
+        respond(&enclave.identity, &host.key, enclave.boot, &mut host.rng, &mut lends, &message1).unwrap();
     assert!(matches!(cli.finish(&forged, &policy()), Err(ChannelError::Binding { field: "public_key", .. })));
 
     let party = IdentityBinding::party(PartyId(INSTANCE.0), enclave.boot);
     let mut lends = Meddling(nsm(IMAGE), |_: &mut Vec<u8>, user_data: &mut Vec<u8>, _: &mut Vec<u8>| {
         *user_data = party.hash().to_vec();
     });
-    let (_, forged) = respond(INSTANCE, &host.key, enclave.boot, &mut host.rng, &mut lends, &message1).unwrap();
+    let (_, forged) =
+        respond(&enclave.identity, &host.key, enclave.boot, &mut host.rng, &mut lends, &message1).unwrap();
     assert!(matches!(cli.finish(&forged, &policy()), Err(ChannelError::Binding { field: "user_data", .. })));
 
     let (_, message2) = answer(&mut enclave, &message1);
     assert!(cli.finish(&message2, &policy()).is_ok(), "the genuine answer is still taken");
+}
+
+#[test]
+fn t51_an_enclave_with_the_same_software_cannot_pass_for_another_instance() {
+    // Its document is genuine and names the pinned instance; the identity's key is not there to sign.
+    let (mut cli, message1) = start(1);
+    let (mut enclave, mut other) = (Enclave::new(2), Enclave::new(3));
+    let pinned = IdentityBinding::instance(*INSTANCE, other.boot);
+    let mut lies = Meddling(nsm(IMAGE), |_: &mut Vec<u8>, user_data: &mut Vec<u8>, _: &mut Vec<u8>| {
+        *user_data = pinned.hash().to_vec();
+    });
+    let (_, forged) = respond(&other.identity, &other.key, other.boot, &mut other.rng, &mut lies, &message1).unwrap();
+    assert!(cli.finish(&forged, &policy()).is_err());
+    let (_, message2) = answer(&mut enclave, &message1);
+    assert!(cli.finish(&message2, &policy()).is_ok());
 }
 
 #[test]
@@ -84,7 +103,8 @@ fn t40_an_answer_to_another_challenge_is_refused() {
     assert!(matches!(cli.finish(&message2, &policy()), Err(ChannelError::Tampered { .. })));
     let (mut cli, message1) = start(1);
     let mut stale = Meddling(nsm(IMAGE), |nonce: &mut Vec<u8>, _: &mut Vec<u8>, _: &mut Vec<u8>| nonce[5] ^= 1);
-    let (_, message2) = respond(INSTANCE, &enclave.key, enclave.boot, &mut enclave.rng, &mut stale, &message1).unwrap();
+    let (_, message2) =
+        respond(&enclave.identity, &enclave.key, enclave.boot, &mut enclave.rng, &mut stale, &message1).unwrap();
     let refused = cli.finish(&message2, &policy()).map(drop);
     assert!(matches!(refused, Err(ChannelError::Document(AttestationError::NonceMismatch { .. }))));
 }
@@ -129,6 +149,6 @@ proptest! {
     fn arbitrary_bytes_are_never_a_panic_and_never_a_channel(bytes in prop::collection::vec(any::<u8>(), 0..1200)) {
         let mut enclave = Enclave::new(2);
         prop_assert!(start(1).0.finish(&bytes, &policy()).is_err());
-        let _ = respond(INSTANCE, &enclave.key, enclave.boot, &mut enclave.rng, &mut Says(vec![1]), &bytes);
+        let _ = respond(&enclave.identity, &enclave.key, enclave.boot, &mut enclave.rng, &mut Says(vec![1]), &bytes);
     }
 }

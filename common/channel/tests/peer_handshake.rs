@@ -36,31 +36,31 @@ fn a_packet_sent_back_to_its_sender_is_refused() {
 
 #[test]
 fn one_seed_makes_one_handshake() {
-    let first = || Enclave::new(7).start(PAIR).1;
+    let first = || Enclave::new(7).start(*PAIR).1;
     assert_eq!(first(), first());
     let mut enclave = Enclave::new(7);
-    assert_ne!(enclave.start(PAIR).1, enclave.start(PAIR).1, "a second handshake has another nonce and key");
+    assert_ne!(enclave.start(*PAIR).1, enclave.start(*PAIR).1, "a second handshake has another nonce and key");
 }
 
 #[test]
 fn t16_a_tampered_handshake_message_does_no_harm() {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
+    let (mut initiator, message1) = a.start(*PAIR);
     // Message 1 is not authenticated yet: an altered one is answered, but leads nowhere.
     let mut forged = message1.clone();
     *forged.last_mut().unwrap() ^= 1;
-    let (_, wrong_answer) = b.respond(PAIR, &forged);
-    assert!(initiator.finish(&wrong_answer, &policy(), &mut a.nsm).is_err());
+    let (_, wrong_answer) = b.respond(*PAIR, &forged);
+    assert!(initiator.finish(&wrong_answer, &policy(), &a.identity, &mut a.nsm).is_err());
 
-    let (mut responder, message2) = b.respond(PAIR, &message1);
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
     // Every part: ephemeral key, encrypted static key, its tag, payload, last tag.
     for position in [0, 31, 32, 70, 79, 80, 500, message2.len() - 17, message2.len() - 1] {
         let mut forged = message2.clone();
         forged[position] ^= 1;
-        let refused = initiator.finish(&forged, &policy(), &mut a.nsm).map(drop);
+        let refused = initiator.finish(&forged, &policy(), &a.identity, &mut a.nsm).map(drop);
         assert_eq!(refused, Err(ChannelError::Tampered { what: "handshake message 2" }), "byte {position}");
     }
-    let (mut channel_a, message3) = initiator.finish(&message2, &policy(), &mut a.nsm).unwrap();
+    let (mut channel_a, message3) = initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).unwrap();
     for position in [0, 31, 40, 47, 48, 500, message3.len() - 17, message3.len() - 1] {
         let mut forged = message3.clone();
         forged[position] ^= 1;
@@ -76,99 +76,115 @@ fn t16_a_tampered_handshake_message_does_no_harm() {
 fn t16_a_whole_forged_answer_does_no_harm() {
     // The host can run Noise itself, with keys of its own; it has no document for them.
     let (mut a, mut b, mut host) = (Enclave::new(1), Enclave::new(2), Enclave::new(3));
-    let (mut initiator, message1) = a.start(PAIR);
-    let (_, forged) =
-        PeerResponder::respond(PAIR, &host.key, b.boot, &mut host.rng, &mut Says(vec![0xd2; 900]), &message1).unwrap();
-    assert!(matches!(initiator.finish(&forged, &policy(), &mut a.nsm), Err(ChannelError::Document(_))));
-    let (mut responder, message2) = b.respond(PAIR, &message1);
-    let (_, message3) = initiator.finish(&message2, &policy(), &mut a.nsm).unwrap();
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (_, forged) = PeerResponder::respond(
+        *PAIR,
+        &host.key,
+        b.boot,
+        &mut host.rng,
+        &b.identity,
+        &mut Says(vec![0xd2; 900]),
+        &message1,
+    )
+    .unwrap();
+    assert!(matches!(initiator.finish(&forged, &policy(), &a.identity, &mut a.nsm), Err(ChannelError::Document(_))));
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
+    let (_, message3) = initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).unwrap();
     assert!(responder.finish(&message3, &policy()).is_ok());
 }
 
 #[test]
 fn t16_a_failing_security_module_leaves_the_handshake_open() {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
-    let broken = PeerResponder::respond(PAIR, &b.key, b.boot, &mut b.rng, &mut Broken, &message1).map(drop);
+    let (mut initiator, message1) = a.start(*PAIR);
+    let broken =
+        PeerResponder::respond(*PAIR, &b.key, b.boot, &mut b.rng, &b.identity, &mut Broken, &message1).map(drop);
     assert!(matches!(broken, Err(ChannelError::Attestor(_))));
-    let (mut responder, message2) = b.respond(PAIR, &message1);
-    assert!(matches!(initiator.finish(&message2, &policy(), &mut Broken), Err(ChannelError::Attestor(_))));
-    let (_, message3) = initiator.finish(&message2, &policy(), &mut a.nsm).unwrap();
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
+    assert!(matches!(initiator.finish(&message2, &policy(), &a.identity, &mut Broken), Err(ChannelError::Attestor(_))));
+    let (_, message3) = initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).unwrap();
     assert!(responder.finish(&message3, &policy()).is_ok());
 }
 
 #[test]
 fn handshake_messages_are_taken_once() {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
-    let (mut responder, message2) = b.respond(PAIR, &message1);
-    let (_, message3) = initiator.finish(&message2, &policy(), &mut a.nsm).unwrap();
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
+    let (_, message3) = initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).unwrap();
     responder.finish(&message3, &policy()).unwrap();
     // A second channel from the same messages would seal twice with one key and counter.
-    assert!(matches!(initiator.finish(&message2, &policy(), &mut a.nsm), Err(ChannelError::Finished)));
+    assert!(matches!(initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm), Err(ChannelError::Finished)));
     assert!(matches!(responder.finish(&message3, &policy()), Err(ChannelError::Finished)));
 }
 
 #[test]
 fn a_replayed_handshake_gives_no_session() {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
-    let (mut responder, message2) = b.respond(PAIR, &message1);
-    let (_, message3) = initiator.finish(&message2, &policy(), &mut a.nsm).unwrap();
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
+    let (_, message3) = initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).unwrap();
     responder.finish(&message3, &policy()).unwrap();
 
     // Message 1 again: a new answer, to which the old message 3 does not fit.
-    let (mut again, message2_again) = b.respond(PAIR, &message1);
+    let (mut again, message2_again) = b.respond(*PAIR, &message1);
     assert_ne!(message2_again, message2);
     assert!(matches!(again.finish(&message3, &policy()), Err(ChannelError::Tampered { .. })));
     // An old message 2 to a new handshake of the same initiator, and to one after its restart.
-    let (mut new, _) = a.start(PAIR);
-    assert!(matches!(new.finish(&message2, &policy(), &mut a.nsm), Err(ChannelError::Tampered { .. })));
+    let (mut new, _) = a.start(*PAIR);
+    assert!(matches!(new.finish(&message2, &policy(), &a.identity, &mut a.nsm), Err(ChannelError::Tampered { .. })));
     let mut restarted = Enclave::new(4);
-    let (mut new, _) = restarted.start(PAIR);
-    assert!(matches!(new.finish(&message2, &policy(), &mut restarted.nsm), Err(ChannelError::Tampered { .. })));
+    let (mut new, _) = restarted.start(*PAIR);
+    assert!(matches!(
+        new.finish(&message2, &policy(), &restarted.identity, &mut restarted.nsm),
+        Err(ChannelError::Tampered { .. })
+    ));
 }
 
 #[test]
 fn a_repeated_first_message_gets_the_same_answer() {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (_, message1) = a.start(PAIR);
-    let (responder, message2) = b.respond(PAIR, &message1);
+    let (_, message1) = a.start(*PAIR);
+    let (responder, message2) = b.respond(*PAIR, &message1);
     assert_eq!(responder.answer_again(&message1), Some(&message2[..]));
-    let (_, other) = a.start(PAIR);
+    let (_, other) = a.start(*PAIR);
     assert_eq!(responder.answer_again(&other), None);
 }
 
 #[test]
 fn parties_that_differ_about_whom_they_talk_to_get_no_session() {
     for other in [
-        PeerPair { workspace: WorkspaceId([6; 16]), ..PAIR },
-        PeerPair { initiator: PartyId([11; 32]), ..PAIR },
-        PeerPair { responder: PartyId([21; 32]), ..PAIR },
-        PeerPair { initiator: PAIR.responder, responder: PAIR.initiator, ..PAIR },
+        PeerPair { workspace: WorkspaceId([6; 16]), ..*PAIR },
+        PeerPair { initiator: PartyId([11; 32]), ..*PAIR },
+        PeerPair { responder: PartyId([21; 32]), ..*PAIR },
+        PeerPair { initiator: PAIR.responder, responder: PAIR.initiator, ..*PAIR },
     ] {
         let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-        let (mut initiator, message1) = a.start(PAIR);
+        let (mut initiator, message1) = a.start(*PAIR);
         let (_, message2) = b.respond(other, &message1);
-        assert!(matches!(initiator.finish(&message2, &policy(), &mut a.nsm), Err(ChannelError::Tampered { .. })));
+        assert!(matches!(
+            initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm),
+            Err(ChannelError::Tampered { .. })
+        ));
     }
 }
 
 /// What the initiator says to an answer whose document was asked for with other values.
 fn meddled_answer(meddle: impl FnMut(&mut Vec<u8>, &mut Vec<u8>, &mut Vec<u8>)) -> ChannelError {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
+    let (mut initiator, message1) = a.start(*PAIR);
     let mut attestor = Meddling(nsm(IMAGE), meddle);
-    let (_, message2) = PeerResponder::respond(PAIR, &b.key, b.boot, &mut b.rng, &mut attestor, &message1).unwrap();
-    initiator.finish(&message2, &policy(), &mut a.nsm).map(drop).unwrap_err()
+    let (_, message2) =
+        PeerResponder::respond(*PAIR, &b.key, b.boot, &mut b.rng, &b.identity, &mut attestor, &message1).unwrap();
+    initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).map(drop).unwrap_err()
 }
 
 /// What the responder says to a proof whose document was asked for with other values.
 fn meddled_proof(meddle: impl FnMut(&mut Vec<u8>, &mut Vec<u8>, &mut Vec<u8>)) -> ChannelError {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
-    let (mut responder, message2) = b.respond(PAIR, &message1);
-    let (_, message3) = initiator.finish(&message2, &policy(), &mut Meddling(nsm(IMAGE), meddle)).unwrap();
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
+    let (_, message3) = initiator.finish(&message2, &policy(), &a.identity, &mut Meddling(nsm(IMAGE), meddle)).unwrap();
     responder.finish(&message3, &policy()).map(drop).unwrap_err()
 }
 
@@ -207,31 +223,53 @@ fn a_document_for_another_party_boot_or_kind_is_refused() {
 }
 
 #[test]
+fn t54_a_co_signer_with_the_same_software_cannot_pass_for_another() {
+    let refused = |error| matches!(error, ChannelError::Identity { .. });
+    // A third co-signer gets genuine documents that name the responder, and then the initiator.
+    let (mut a, mut b, mut third) = (Enclave::new(1), Enclave::new(2), Enclave::new(3));
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (_, message2) = third.respond(*PAIR, &message1);
+    assert!(refused(initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).map(drop).unwrap_err()));
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
+    assert!(
+        initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).is_ok(),
+        "the genuine answer is still taken"
+    );
+
+    let (mut initiator, message1) = third.start(*PAIR);
+    let (mut forged, message2) = b.respond(*PAIR, &message1);
+    let (_, message3) = initiator.finish(&message2, &policy(), &third.identity, &mut third.nsm).unwrap();
+    assert!(refused(forged.finish(&message3, &policy()).map(drop).unwrap_err()));
+    assert!(responder.finish(&message3, &policy()).is_err());
+}
+
+#[test]
 fn t39_other_software_is_refused() {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
     b.nsm = nsm(Measurements { pcr2: [9; 48], ..IMAGE });
-    let (mut initiator, message1) = a.start(PAIR);
-    let (_, message2) = b.respond(PAIR, &message1);
-    let refused = initiator.finish(&message2, &policy(), &mut a.nsm).map(drop);
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (_, message2) = b.respond(*PAIR, &message1);
+    let refused = initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).map(drop);
     assert!(matches!(refused, Err(ChannelError::Document(AttestationError::PcrMismatch { pcr: 2, .. }))));
 }
 
 #[test]
 fn a_development_document_is_refused_by_a_production_verifier() {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
-    let (_, message2) = b.respond(PAIR, &message1);
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (_, message2) = b.respond(*PAIR, &message1);
     let production = AttestationPolicy { anchor: &TrustAnchor::aws(), ..policy() };
-    let refused = initiator.finish(&message2, &production, &mut a.nsm).map(drop);
+    let refused = initiator.finish(&message2, &production, &a.identity, &mut a.nsm).map(drop);
     assert!(matches!(refused, Err(ChannelError::Document(AttestationError::Chain { .. }))));
 }
 
 #[test]
 fn an_own_document_that_is_too_long_is_not_sent() {
     let mut a = Enclave::new(1);
-    let (_, message1) = a.start(PAIR);
+    let (_, message1) = a.start(*PAIR);
     let mut says = Says(vec![0; 16 * 1024 + 1]);
-    let refused = PeerResponder::respond(PAIR, &a.key, a.boot, &mut a.rng, &mut says, &message1).map(drop);
+    let refused =
+        PeerResponder::respond(*PAIR, &a.key, a.boot, &mut a.rng, &a.identity, &mut says, &message1).map(drop);
     assert!(matches!(refused, Err(ChannelError::OwnDocument(_))));
 }
 
@@ -240,7 +278,7 @@ fn debug_never_shows_a_secret() {
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
     let key = StaticKey::generate(&mut rng);
     assert_eq!(format!("{key:?}"), "StaticKey(<redacted>)");
-    let (initiator, _) = PeerInitiator::start(PAIR, &key, BootId([1; 16]), &mut rng).unwrap();
+    let (initiator, _) = PeerInitiator::start(*PAIR, &key, BootId([1; 16]), &mut rng).unwrap();
     assert!(!format!("{initiator:?}").contains("ephemeral"));
 }
 
@@ -272,10 +310,10 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_never_a_panic_and_never_a_session(bytes in prop::collection::vec(any::<u8>(), 0..1200)) {
         let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-        let (mut initiator, message1) = a.start(PAIR);
-        prop_assert!(initiator.finish(&bytes, &policy(), &mut a.nsm).is_err());
-        let (mut responder, _) = b.respond(PAIR, &message1);
+        let (mut initiator, message1) = a.start(*PAIR);
+        prop_assert!(initiator.finish(&bytes, &policy(), &a.identity, &mut a.nsm).is_err());
+        let (mut responder, _) = b.respond(*PAIR, &message1);
         prop_assert!(responder.finish(&bytes, &policy()).is_err());
-        let _ = PeerResponder::respond(PAIR, &b.key, b.boot, &mut b.rng, &mut Says(vec![1]), &bytes);
+        let _ = PeerResponder::respond(*PAIR, &b.key, b.boot, &mut b.rng, &b.identity, &mut Says(vec![1]), &bytes);
     }
 }

@@ -50,6 +50,12 @@ pub const MAX_MEASUREMENTS: usize = 16;
 pub const MAX_NETWORKS: usize = 16;
 /// One message of a threshold scheme, before it is split over the channel.
 pub const MAX_SCHEME_MESSAGE_BYTES: usize = 1024 * 1024;
+/// The same for key generation.
+pub const MAX_KEYGEN_MESSAGE_BYTES: usize = 4 * 1024;
+/// The same for signing.
+pub const MAX_SIGN_MESSAGE_BYTES: usize = 64 * 1024;
+/// Messages of one execution from one party to another. No scheme here has as many.
+pub const MAX_SCHEME_MESSAGES: usize = 16;
 /// One packet between co-signers; a Noise message holds at most 65,535 bytes.
 pub const MAX_PACKET_BYTES: usize = 65_535 + 128;
 /// One message between co-signer and workspace, or one relay frame.

@@ -8,16 +8,16 @@ use crate::background::Background;
 use crate::capability::Capabilities;
 use crate::effect::Effect;
 use crate::input::Input;
-use crate::limits::MAX_BLOBS;
+use crate::limits::{MAX_BACKLOG_OF_LINKS, MAX_BLOBS};
 use crate::outbox::Outbox;
-use crate::seal::Root;
 use crate::serving::{Counts, Cx, ExchangeOwner, JobOwner, Running, Serving};
+use boot::Unlock;
 use boot::load;
-use claim::{Claim, ClaimHost, Fresh};
+use claim::{Claim, Fresh};
 use countersign_channel::StaticKey;
 use countersign_wire::admin::{AdminRequest, AdminResponse};
 use countersign_wire::host_link::BlobName;
-use countersign_wire::ids::BootId;
+use countersign_wire::ids::{BootId, InstanceId};
 use countersign_wire::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -45,7 +45,7 @@ pub(crate) enum Phase {
     /// The host presents its blobs.
     Loading(BTreeMap<BlobName, Vec<u8>>),
     /// The key service unwraps the data key.
-    Unlocking(Box<(Root, BTreeMap<BlobName, Vec<u8>>)>),
+    Unlocking(Box<Unlock>),
     /// There is no state: nobody claimed this enclave.
     Fresh(Fresh),
     /// The key service makes the data key for a claim.
@@ -180,6 +180,15 @@ impl Core {
     }
 }
 
+/// The host since the key service was asked. When it was away the answer counts for nothing: another host, or another disk,
+/// may have come back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SinceAsked {
+    Same,
+    Gone,
+    Back,
+}
+
 /// What a step works with, apart from the phase.
 struct Parts<'a> {
     outbox: &'a mut Outbox,
@@ -203,7 +212,10 @@ impl Parts<'_> {
                 load(cx)
             }
             (Phase::Claiming(claim), Input::HostConnected) => {
-                Phase::Claiming(Box::new(Claim { host: ClaimHost::Back, ..*claim }))
+                Phase::Claiming(Box::new(Claim { host: SinceAsked::Back, ..*claim }))
+            }
+            (Phase::Unlocking(unlock), Input::HostConnected) => {
+                Phase::Unlocking(Box::new(Unlock { host: SinceAsked::Back, ..*unlock }))
             }
             (Phase::Loading(mut blobs), Input::Blob { name, value }) => {
                 if blobs.len() >= MAX_BLOBS {
@@ -214,7 +226,7 @@ impl Parts<'_> {
             }
             (Phase::Loading(blobs), Input::BlobsEnd { count }) => self.loaded(cx, blobs, count),
             (Phase::Loading(_), Input::HostGone) => Phase::Waiting,
-            (Phase::Unlocking(root), Input::SealingKey(answer)) => self.unlocked(cx, *root, answer),
+            (Phase::Unlocking(unlock), Input::SealingKey(answer)) => self.unlocked(cx, *unlock, answer),
             (Phase::Claiming(claim), Input::SealingKey(answer)) => self.claimed(cx, *claim, answer),
             (phase, Input::HostConnected) => {
                 self.outbox.resend();
@@ -267,8 +279,9 @@ impl Parts<'_> {
                 Phase::Serving(serving)
             }
             // The key service's answer is awaited, so that it is never taken for the answer to a later question.
-            Phase::Claiming(claim) => Phase::Claiming(Box::new(Claim { host: ClaimHost::Gone, ..*claim })),
-            Phase::Fresh(_) | Phase::Unlocking(_) => Phase::Waiting,
+            Phase::Claiming(claim) => Phase::Claiming(Box::new(Claim { host: SinceAsked::Gone, ..*claim })),
+            Phase::Unlocking(unlock) => Phase::Unlocking(Box::new(Unlock { host: SinceAsked::Gone, ..*unlock })),
+            Phase::Fresh(_) => Phase::Waiting,
             phase => phase,
         }
     }
@@ -323,6 +336,7 @@ impl Parts<'_> {
                     pairing.link_down(cx, reason);
                 }
             }
+            Input::LinkData { .. } if self.outbox.backlog() >= MAX_BACKLOG_OF_LINKS => cx.counts.links_dropped += 1,
             Input::LinkData { pairing, frame } => {
                 if let Some(pairing) = serving.pairings.get_mut(&pairing).filter(|p| p.record.is_confirmed()) {
                     pairing.link_data(cx, &frame);
@@ -352,14 +366,15 @@ impl Parts<'_> {
     }
 
     fn admin(&mut self, cx: &mut Cx<'_>, phase: Phase, connection: u64, packet: &[u8]) -> Phase {
-        let instance = match &phase {
-            Phase::Fresh(fresh) => fresh.instance(),
-            Phase::Claiming(claim) if claim.host == ClaimHost::Same => claim.fresh.instance(),
-            Phase::Serving(serving) => serving.instance,
+        let identity = match &phase {
+            Phase::Fresh(fresh) => &fresh.identity,
+            Phase::Claiming(claim) if claim.host == SinceAsked::Same => &claim.fresh.identity,
+            Phase::Serving(serving) => &serving.identity,
             // Without its state an enclave has no identity to speak under.
             _ => return phase,
         };
-        let Some(request) = self.admins.packet(cx, instance, connection, packet) else { return phase };
+        let instance = InstanceId(identity.public());
+        let Some(request) = self.admins.packet(cx, identity, connection, packet) else { return phase };
         match (phase, request) {
             (Phase::Serving(mut serving), request) => {
                 if let Some(response) = self.request(cx, &mut serving, connection, request) {

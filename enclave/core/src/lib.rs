@@ -30,4 +30,4 @@ pub use capability::{Attestor, Capabilities, Entropy};
 pub use core::Core;
 pub use effect::{AddressRule, Effect, ExchangeSpec, JobSpec, Purpose, Trust};
 pub use input::{ExchangeFailure, ExchangeOutcome, HttpAnswer, Input, JobEvent, SealingKeyAnswer};
-pub use limits::{MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
+pub use limits::{MAX_CALLBACKS, MAX_SESSIONS_PER_PAIRING, MAX_WORKSPACE_CALLS};

@@ -1,7 +1,8 @@
 //! The core's own limits. Times in milliseconds.
 
 use countersign_wire::limits::{
-    MAX_BLOB_BYTES, MAX_GROUPS, MAX_PAIRINGS, MAX_STORED_BYTES, MAX_STREAMS, MAX_TOKEN_BYTES,
+    MAX_BLOB_BYTES, MAX_GROUPS, MAX_KEYGEN_MESSAGE_BYTES, MAX_PAIRINGS, MAX_SIGN_MESSAGE_BYTES, MAX_STORED_BYTES,
+    MAX_STREAMS, MAX_TOKEN_BYTES,
 };
 
 pub use countersign_wire::limits::MAX_BLOBS;
@@ -17,7 +18,7 @@ pub const MAX_CALLBACKS: usize = MAX_PAIRINGS * MAX_WAITING_PER_PAIRING;
 /// Calls of workspaces at once, beside the callbacks: an access token for each pairing and one `add-user`, and as many
 /// again that are still ending when the host was away.
 pub const MAX_WORKSPACE_CALLS: usize = 2 * (MAX_PAIRINGS + 1);
-/// Sessions of one pairing at once.
+/// Sessions of one pairing at once, those whose jobs still run behind them among them.
 pub const MAX_SESSIONS_PER_PAIRING: usize = 64;
 /// One ledger record.
 pub const MAX_REQUEST_RECORD_BYTES: usize = 24 * 1024;
@@ -37,6 +38,9 @@ pub const BACKGROUND_RETRY_MS: u64 = 1_000;
 pub const MAX_FORGOTTEN_AT_ONCE: usize = 32;
 /// Batches that the host has not acknowledged.
 pub const MAX_UNACKNOWLEDGED_BATCHES: usize = 1_024;
+/// With so many, what comes over links is dropped: whoever sent it sends it again or gives up. Else links that bring more than
+/// the host stores in time would stop the co-signer, and with it all its tenants.
+pub const MAX_BACKLOG_OF_LINKS: usize = MAX_UNACKNOWLEDGED_BATCHES / 2;
 /// Effects that wait for durability.
 pub const MAX_HELD_EFFECTS: usize = 16_384;
 /// Messages that wait for a channel to one peer.
@@ -45,10 +49,10 @@ pub const MAX_QUEUED_PEER_MESSAGES: usize = 256;
 pub const MAX_EARLY_MESSAGES: usize = 64;
 /// Bytes of such messages, by what the session is for: a few of the largest messages that its scheme has.
 pub const MAX_EARLY_AUX_BYTES: usize = 4 * countersign_wire::limits::MAX_SCHEME_MESSAGE_BYTES;
-/// The same for key generation, whose messages have at most 4 KiB.
-pub const MAX_EARLY_KEYGEN_BYTES: usize = 64 * 1024;
-/// The same for signing, whose messages have at most 64 KiB.
-pub const MAX_EARLY_SIGN_BYTES: usize = 512 * 1024;
+/// The same for key generation.
+pub const MAX_EARLY_KEYGEN_BYTES: usize = 16 * MAX_KEYGEN_MESSAGE_BYTES;
+/// The same for signing.
+pub const MAX_EARLY_SIGN_BYTES: usize = 8 * MAX_SIGN_MESSAGE_BYTES;
 /// Bytes of all such messages of one pairing.
 pub const MAX_EARLY_PAIRING_BYTES: usize = 16 * 1024 * 1024;
 /// Execution ids remembered within a boot.

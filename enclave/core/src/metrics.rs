@@ -22,6 +22,7 @@ pub(crate) fn counters(core: &Core) -> (bool, Vec<Counter>) {
         counter("authorisation_refused_total", None, counts.refused, true),
         counter("sessions_aborted_total", None, counts.aborted, true),
         counter("channel_errors_total", None, counts.channel_errors, true),
+        counter("link_frames_dropped_total", None, counts.links_dropped, true),
         counter("admin_refused_total", None, counts.admin_refused, true),
         counter("persist_backlog", None, size(core.outbox.backlog()), false),
         counter("jobs", None, size(core.running.jobs.len()), false),

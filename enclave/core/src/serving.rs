@@ -231,6 +231,8 @@ pub(crate) enum JobOwner {
 /// A claimed co-signer.
 pub(crate) struct Serving {
     pub instance: InstanceId,
+    /// Its secret half: proves the instance to whoever opens an admin channel.
+    pub identity: SigningIdentity,
     pub settings: Settings,
     pub sealer: Sealer,
     pub pairings: BTreeMap<PairingId, PairingState>,
@@ -246,6 +248,7 @@ pub(crate) struct Counts {
     pub refused: u64,
     pub aborted: u64,
     pub channel_errors: u64,
+    pub links_dropped: u64,
     pub admin_refused: u64,
     pub callbacks: BTreeMap<&'static str, u64>,
 }
@@ -276,8 +279,17 @@ fn identity_of(secret: &Secret) -> Result<SigningIdentity, LoadError> {
 
 impl Serving {
     /// A freshly claimed co-signer.
-    pub(crate) fn new(instance: InstanceId, settings: Settings, sealer: Sealer) -> Self {
-        Self { instance, settings, sealer, pairings: BTreeMap::new(), used_tokens: BTreeMap::new(), add: None }
+    pub(crate) fn new(identity: SigningIdentity, settings: Settings, sealer: Sealer) -> Self {
+        let instance = InstanceId(identity.public());
+        Self {
+            instance,
+            identity,
+            settings,
+            sealer,
+            pairings: BTreeMap::new(),
+            used_tokens: BTreeMap::new(),
+            add: None,
+        }
     }
 
     /// Rebuilds a co-signer from its opened records.
@@ -289,8 +301,8 @@ impl Serving {
         let find = |kind: Kind| records.iter().filter(move |(id, _)| id.kind == kind);
         let (_, settings) = find(Kind::Settings).next().ok_or(LoadError::NoSettings)?;
         let settings = Settings::decode(settings)?;
-        let instance = InstanceId(identity_of(&settings.identity)?.public());
-        let mut serving = Self::new(instance, settings, sealer);
+        let identity = identity_of(&settings.identity)?;
+        let mut serving = Self::new(identity, settings, sealer);
         for (_, bytes) in find(Kind::Pairing) {
             let record = Pairing::decode(bytes)?;
             let identity = identity_of(&record.identity)?;

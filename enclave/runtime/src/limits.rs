@@ -1,7 +1,9 @@
 //! The named limits of the runtime. Sizes are in bytes, counts in items.
 
+use countersign_wire::limits::{MAX_PAIRINGS, MAX_PARTIES, MAX_SCHEME_MESSAGES, MAX_SIGN_MESSAGE_BYTES};
 use std::time::Duration;
 
+use cosigner_core::MAX_SESSIONS_PER_PAIRING;
 /// Callbacks, and calls of workspaces, at once: neither takes a place from the other.
 pub use cosigner_core::{MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
 
@@ -34,8 +36,9 @@ pub const MAX_ANSWER_HEADERS: usize = 100;
 
 /// Fewest threads for ceremonies, also where there is one core: a long step of one must not stop all others.
 pub const MIN_CEREMONY_THREADS: usize = 2;
-/// Jobs at once, of all kinds.
-pub const MAX_JOBS: usize = 256;
+/// Jobs at once, of all kinds: every pairing's share, so that no tenant takes a place from another, and the co-signer's own
+/// primes and callback key.
+pub const MAX_JOBS: usize = MAX_PAIRINGS * MAX_SESSIONS_PER_PAIRING + 2;
 /// Messages that wait for one job.
 pub const MAX_WAITING_JOB_MESSAGES: usize = 4096;
 /// Their bytes.
@@ -51,5 +54,10 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 /// Bytes of randomness drawn from one seed before the source is asked again.
 pub const MAX_BYTES_PER_SEED: usize = 64 * 1024;
 
+/// Peers cannot flood a job that signs: what it finds false is always heard.
+const _: () = assert!(
+    MAX_WAITING_JOB_BYTES > MAX_SCHEME_MESSAGES * MAX_SIGN_MESSAGE_BYTES * (MAX_PARTIES - 1)
+        && MAX_WAITING_JOB_MESSAGES > MAX_SCHEME_MESSAGES * (MAX_PARTIES - 1)
+);
 const _: () = assert!(MAX_WAITING_JOB_BYTES >= 2 * countersign_wire::limits::MAX_SCHEME_MESSAGE_BYTES);
 const _: () = assert!(MAX_WAITING_HOST_MESSAGES < MAX_WAITING_INPUTS);

@@ -271,7 +271,11 @@ impl World {
 
     /// Something happens to a co-signer after `delay` ms.
     pub fn input(&mut self, i: usize, delay: u64, input: Input) {
-        let own = matches!(input, Input::Job { .. } | Input::Tick | Input::HostConnected | Input::HostGone);
+        // The key service answers in any case.
+        let own = matches!(
+            input,
+            Input::Job { .. } | Input::Tick | Input::HostConnected | Input::HostGone | Input::SealingKey(_)
+        );
         let connection = (!own).then_some(self.cosigners[i].connection);
         let generation = self.cosigners[i].generation;
         self.at(delay, Event::Input { cosigner: i, generation, connection, input: Box::new(input) });

@@ -270,3 +270,29 @@ fn acknowledged(world: &World, party: PartyId) -> Vec<(countersign_wire::ids::Se
     .map(|a| (a.session, a.outcome))
     .collect()
 }
+
+#[test]
+fn t08_an_answer_of_the_key_service_to_an_earlier_question_never_seals_a_claim() {
+    let (world, blobs, _) = history();
+    let mut core = Core::new(world.capabilities(CUSTOMER, [5; 32]), world.now);
+    let mut effects = core.step(world.now, Input::HostConnected);
+    for (name, value) in &blobs {
+        effects.extend(core.step(world.now, Input::Blob { name: name.clone(), value: value.clone() }));
+    }
+    effects.extend(core.step(world.now, Input::BlobsEnd { count: blobs.len() as u64 }));
+    let (instance, wrapped) = effects
+        .into_iter()
+        .find_map(|effect| match effect {
+            Effect::UnwrapSealingKey { instance, wrapped } => Some((instance, wrapped)),
+            _ => None,
+        })
+        .expect("the key service is asked");
+    // The host goes, comes back with an empty disk, and has the enclave claimed, all before the answer arrives.
+    core.step(world.now, Input::HostGone);
+    let loads = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::LoadBlobs));
+    assert!(!loads(&core.step(world.now, Input::HostConnected)), "the answer is awaited first");
+    core.step(world.now, Input::BlobsEnd { count: 0 });
+    let answer = SealingKeyAnswer { key: data_key(&instance), wrapped, wrapping_key: "simulated".into() };
+    let effects = core.step(world.now, Input::SealingKey(Ok(answer)));
+    assert!(loads(&effects) && core.failure().is_none(), "it counts for nothing, and the disk is read anew");
+}

@@ -5,6 +5,7 @@ use cosigner_dev::{DevelopmentRoot, SoftwareNsm};
 use countersign_attest::{Measurements, TrustAnchor};
 use countersign_channel::peer::{PeerChannel, PeerInitiator, PeerPair, PeerResponder};
 use countersign_channel::{AttestationPolicy, Attestor, AttestorError, StaticKey, Transport};
+use countersign_wire::SigningIdentity;
 use countersign_wire::ids::{BootId, PartyId, WorkspaceId};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -15,8 +16,17 @@ pub const IMAGE: Measurements = Measurements { pcr0: [1; 48], pcr1: [2; 48], pcr
 pub static ROOT: LazyLock<Arc<DevelopmentRoot>> = LazyLock::new(|| Arc::new(DevelopmentRoot::generate().unwrap()));
 pub static ANCHOR: LazyLock<TrustAnchor> = LazyLock::new(|| ROOT.trust_anchor().unwrap());
 
-pub const PAIR: PeerPair =
-    PeerPair { workspace: WorkspaceId([5; 16]), initiator: PartyId([10; 32]), responder: PartyId([20; 32]) };
+/// The identity of the enclave with this seed.
+pub fn identity(seed: u8) -> SigningIdentity {
+    SigningIdentity::from_secret(&[seed; 32])
+}
+
+/// Enclave 1 opens a channel to enclave 2.
+pub static PAIR: LazyLock<PeerPair> = LazyLock::new(|| PeerPair {
+    workspace: WorkspaceId([5; 16]),
+    initiator: PartyId(identity(1).public()),
+    responder: PartyId(identity(2).public()),
+});
 
 pub fn policy() -> AttestationPolicy<'static> {
     AttestationPolicy { anchor: &ANCHOR, now_ms: NOW_MS, max_age_ms: 60_000, measurements: &[IMAGE] }
@@ -29,6 +39,7 @@ pub fn nsm(image: Measurements) -> SoftwareNsm {
 /// One enclave's boot.
 pub struct Enclave {
     pub boot: BootId,
+    pub identity: SigningIdentity,
     pub key: StaticKey,
     pub rng: ChaCha20Rng,
     pub nsm: SoftwareNsm,
@@ -37,7 +48,13 @@ pub struct Enclave {
 impl Enclave {
     pub fn new(seed: u8) -> Self {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
-        Self { boot: BootId([seed; 16]), key: StaticKey::generate(&mut rng), rng, nsm: nsm(IMAGE) }
+        Self {
+            boot: BootId([seed; 16]),
+            identity: identity(seed),
+            key: StaticKey::generate(&mut rng),
+            rng,
+            nsm: nsm(IMAGE),
+        }
     }
 
     pub fn start(&mut self, pair: PeerPair) -> (PeerInitiator, Vec<u8>) {
@@ -45,16 +62,17 @@ impl Enclave {
     }
 
     pub fn respond(&mut self, pair: PeerPair, message1: &[u8]) -> (PeerResponder, Vec<u8>) {
-        PeerResponder::respond(pair, &self.key, self.boot, &mut self.rng, &mut self.nsm, message1).unwrap()
+        PeerResponder::respond(pair, &self.key, self.boot, &mut self.rng, &self.identity, &mut self.nsm, message1)
+            .unwrap()
     }
 }
 
 /// A whole handshake; initiator's side first.
 pub fn connect() -> (PeerChannel, PeerChannel) {
     let (mut a, mut b) = (Enclave::new(1), Enclave::new(2));
-    let (mut initiator, message1) = a.start(PAIR);
-    let (mut responder, message2) = b.respond(PAIR, &message1);
-    let (channel_a, message3) = initiator.finish(&message2, &policy(), &mut a.nsm).unwrap();
+    let (mut initiator, message1) = a.start(*PAIR);
+    let (mut responder, message2) = b.respond(*PAIR, &message1);
+    let (channel_a, message3) = initiator.finish(&message2, &policy(), &a.identity, &mut a.nsm).unwrap();
     let channel_b = responder.finish(&message3, &policy()).unwrap();
     (channel_a, channel_b)
 }

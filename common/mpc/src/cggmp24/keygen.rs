@@ -16,9 +16,6 @@ use sha2::Sha256;
 
 type Msg = ThresholdMsg<Secp256k1, SecurityLevel128, Sha256>;
 
-/// Most bytes of a message; the largest holds one point for each signer.
-const MAX_MESSAGE_BYTES: usize = 4 * 1024;
-
 pub(crate) fn start(
     execution: ExecutionId,
     parties: Parties,
@@ -53,7 +50,7 @@ struct KeygenGuard;
 impl Guard for KeygenGuard {
     type Msg = Msg;
     type Wire = Msg;
-    const MAX_BYTES: usize = MAX_MESSAGE_BYTES;
+    const MAX_BYTES: usize = countersign_wire::limits::MAX_KEYGEN_MESSAGE_BYTES;
 
     fn message(wire: &Msg) -> &Msg {
         wire

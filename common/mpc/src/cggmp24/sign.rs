@@ -22,9 +22,6 @@ use std::collections::BTreeMap;
 
 pub(crate) type Msg = cggmp24::signing::msg::Msg<Secp256k1, Sha256>;
 
-/// Most bytes of a message; the largest holds two proofs about products of ciphertexts.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024;
-
 /// What is signed, by whom.
 pub(crate) struct Job {
     pub(crate) execution: ExecutionId,
@@ -116,7 +113,7 @@ struct SignGuard {
 impl Guard for SignGuard {
     type Msg = Msg;
     type Wire = Msg;
-    const MAX_BYTES: usize = MAX_MESSAGE_BYTES;
+    const MAX_BYTES: usize = countersign_wire::limits::MAX_SIGN_MESSAGE_BYTES;
 
     fn message(wire: &Msg) -> &Msg {
         wire

@@ -10,7 +10,7 @@ use crate::serving::Cx;
 use countersign_channel::{StaticKey, Transport};
 use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse};
 use countersign_wire::ids::InstanceId;
-use countersign_wire::{Bytes, Message};
+use countersign_wire::{Bytes, Message, SigningIdentity};
 use std::collections::BTreeMap;
 
 /// All admin connections.
@@ -72,11 +72,11 @@ impl Admins {
     pub(crate) fn packet(
         &mut self,
         cx: &mut Cx<'_>,
-        instance: InstanceId,
+        identity: &SigningIdentity,
         id: u64,
         packet: &[u8],
     ) -> Option<AdminRequest> {
-        let request = self.read(cx, instance, id, packet);
+        let request = self.read(cx, identity, id, packet);
         if request.is_err() {
             // Whatever it was, it was not made for this channel: the admin connects again.
             self.close(cx, id);
@@ -87,7 +87,7 @@ impl Admins {
     fn read(
         &mut self,
         cx: &mut Cx<'_>,
-        instance: InstanceId,
+        identity: &SigningIdentity,
         id: u64,
         packet: &[u8],
     ) -> Result<Option<AdminRequest>, ()> {
@@ -100,11 +100,11 @@ impl Admins {
                 }
                 let (entropy, attestor) = (&mut *cx.caps.entropy, &mut *cx.caps.attestor);
                 let (transport, message2) =
-                    countersign_channel::admin::respond(instance, &self.key, cx.boot, entropy, attestor, &noise)
+                    countersign_channel::admin::respond(identity, &self.key, cx.boot, entropy, attestor, &noise)
                         .map_err(drop)?;
                 connection.transport = Some(transport);
                 let noise = Bytes::new(message2).map_err(drop)?;
-                let packet = AdminPacket::Handshake2 { instance, noise }.encode();
+                let packet = AdminPacket::Handshake2 { instance: InstanceId(identity.public()), noise }.encode();
                 cx.out.push(Effect::Admin { connection: id, packet });
                 Ok(None)
             }

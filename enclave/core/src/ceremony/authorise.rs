@@ -100,6 +100,8 @@ impl PairingState {
                 format!("asset {} of vault account {} has no certificate for key {}", vault.1, vault.0, key.key);
             return Err(Refusal::new(Code::NotFound, detail));
         }
+        // A decision that a handler makes must find its place in the ledger still free.
+        self.ledger.check_room(cx.now, self.ceremonies.asking.len())?;
         Ok(match &user.approval {
             ApprovalSetting::None => {
                 let detail =
@@ -144,7 +146,6 @@ impl PairingState {
                 format!("{waiting} requests of this API user wait for its handler; try again later"),
             ));
         }
-        self.ledger.check_room(cx.now, self.ceremonies.asking.len())?;
         let handler_key = PublicKey::from_spki_der(&handler.public_key)
             .map_err(|e| Refusal::new(Code::Internal, format!("the handler's public key cannot be used: {e}")))?;
         let key = self.key_for(&request, &understood.decoded)?;

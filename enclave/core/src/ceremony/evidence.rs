@@ -29,6 +29,8 @@ struct Heard {
     words: Vec<BroadcastWord>,
     /// Who was shown them.
     shown: BTreeSet<PartyId>,
+    /// Who was convicted by them. Once is enough: later an operator may have cleared it.
+    convicted: BTreeSet<PartyId>,
 }
 
 /// Hash of a broadcast's bytes.
@@ -56,7 +58,14 @@ impl EvidenceLog {
             if self.executions.len() >= MAX_REMEMBERED {
                 self.executions.pop_front();
             }
-            self.executions.push_back(Heard { session, execution, key, words: Vec::new(), shown: BTreeSet::new() });
+            self.executions.push_back(Heard {
+                session,
+                execution,
+                key,
+                words: Vec::new(),
+                shown: BTreeSet::new(),
+                convicted: BTreeSet::new(),
+            });
         }
         if let Some(heard) = self.executions.iter_mut().find(|h| h.execution == execution)
             && heard.words.len() < MAX_WORDS
@@ -77,15 +86,18 @@ impl EvidenceLog {
         self.executions.iter_mut().find(|h| h.execution == *execution).is_some_and(|heard| heard.shown.insert(peer))
     }
 
-    /// Compares what a peer heard with what we heard. Returns who is convicted, in which session and with which key.
+    /// Compares what a peer heard with what we heard. Returns who is convicted, in which session and with which key; the same
+    /// one once an execution.
     pub(super) fn compare(
-        &self,
+        &mut self,
         execution: &[u8; 32],
         theirs: &[BroadcastWord],
     ) -> Option<(PartyId, SessionId, Option<KeyId>)> {
-        let heard = self.executions.iter().find(|h| h.execution == *execution)?;
-        let culprit = heard.words.iter().find(|ours| theirs.iter().any(|word| convicts(ours, word)))?;
-        Some((culprit.sender, heard.session, heard.key))
+        let heard = self.executions.iter_mut().find(|h| h.execution == *execution)?;
+        let fresh = heard.words.iter().filter(|ours| !heard.convicted.contains(&ours.sender));
+        let culprit = fresh.into_iter().find(|ours| theirs.iter().any(|word| convicts(ours, word)))?.sender;
+        heard.convicted.insert(culprit);
+        Some((culprit, heard.session, heard.key))
     }
 }
 
@@ -108,6 +120,7 @@ mod tests {
         log.heard(SessionId([1; 16]), None, word(1, 0, b"to you"));
         let culprit = log.compare(&[7; 32], &[word(1, 0, b"to them")]);
         assert_eq!(culprit.map(|c| c.0), Some(word(1, 0, b"").sender));
+        assert_eq!(log.compare(&[7; 32], &[word(1, 0, b"to them")]), None, "the same words convict once");
     }
 
     #[test]
@@ -116,7 +129,7 @@ mod tests {
         log.heard(SessionId([1; 16]), None, word(1, 0, b"to you"));
         let forged = BroadcastWord { sender: word(1, 0, b"").sender, ..word(2, 0, b"to them") };
         for harmless in [word(1, 0, b"to you"), word(1, 1, b"later"), word(2, 0, b"other sender"), forged] {
-            assert!(log.compare(&[7; 32], &[harmless]).is_none());
+            assert_eq!(log.compare(&[7; 32], &[harmless]), None);
         }
     }
 

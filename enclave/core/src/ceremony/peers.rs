@@ -223,7 +223,7 @@ impl PairingState {
                 }
                 link.last_handshake_ms = cx.now;
                 let (entropy, attestor) = (&mut *cx.caps.entropy, &mut *cx.caps.attestor);
-                match PeerResponder::respond(pair, &peers.key, cx.boot, entropy, attestor, noise) {
+                match PeerResponder::respond(pair, &peers.key, cx.boot, entropy, &self.identity, attestor, noise) {
                     Ok((handshake, message2)) => {
                         let responding =
                             Responding { id: channel, handshake, message2: message2.clone(), early: Vec::new() };
@@ -267,7 +267,7 @@ impl PairingState {
             max_age_ms: DOCUMENT_MAX_AGE_MS,
             measurements: &accepted,
         };
-        match initiating.handshake.finish(noise, &verifier, &mut *cx.caps.attestor) {
+        match initiating.handshake.finish(noise, &verifier, &self.identity, &mut *cx.caps.attestor) {
             Ok((open, message3)) => {
                 link.initiating = None;
                 if let Ok(noise) = Bytes::new(message3.clone()) {

@@ -10,6 +10,9 @@ use crate::serving::{Cx, PairingState};
 use countersign_mpc::{Failure, Output};
 use countersign_wire::ceremony::Work;
 use countersign_wire::ids::{KeyId, PartyId, SessionId};
+use countersign_wire::limits::{
+    MAX_KEYGEN_MESSAGE_BYTES, MAX_SCHEME_MESSAGE_BYTES, MAX_SCHEME_MESSAGES, MAX_SIGN_MESSAGE_BYTES,
+};
 use countersign_wire::peer::{Broadcast, BroadcastWord, PeerMessage};
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::signed::{sign_bytes, verify_bytes};
@@ -149,7 +152,12 @@ impl PairingState {
         if rounds.execution != execution || peer.knows(sequence) {
             return;
         }
-        if sequence != peer.next_in && !self.make_room(cx, id, from, message.bytes.len()) {
+        let is_next = sequence == peer.next_in;
+        // In front of the job: a flood behind a false message would end the job before it found that one false.
+        if let Err(detail) = self.check_size(&id, sequence, message.bytes.len()) {
+            return self.misbehaved(cx, id, from, detail);
+        }
+        if !is_next && !self.make_room(cx, id, from, message.bytes.len()) {
             return;
         }
         let Some(peer) = self.rounds_mut(&id).and_then(|rounds| rounds.peers.get_mut(&from)) else { return };
@@ -158,6 +166,19 @@ impl PairingState {
                 return self.misbehaved(cx, id, from, detail);
             }
         }
+    }
+
+    /// No honest party sends more or larger messages than the scheme has.
+    fn check_size(&self, id: &SessionId, sequence: u32, bytes: usize) -> Result<(), &'static str> {
+        let most = match self.ceremonies.sessions.get(id).map(|session| &session.work) {
+            Some(Work::Sign { .. }) => MAX_SIGN_MESSAGE_BYTES,
+            Some(Work::Keygen { .. }) => MAX_KEYGEN_MESSAGE_BYTES,
+            Some(Work::Aux { .. }) | None => MAX_SCHEME_MESSAGE_BYTES,
+        };
+        if usize::try_from(sequence).is_ok_and(|s| s < MAX_SCHEME_MESSAGES) && bytes <= most {
+            return Ok(());
+        }
+        Err("a message beyond the number or size that the scheme has")
     }
 
     /// Hands a message whose turn it is to the job. What a broadcast's sender signed about it is remembered from here on:

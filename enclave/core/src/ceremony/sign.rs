@@ -6,7 +6,7 @@ use super::session::Stage;
 use super::verdict::signs;
 use crate::intent;
 use crate::ledger::Known;
-use crate::limits::{CLOCK_SKEW_MS, INTENT_MAX_AGE_MS};
+use crate::limits::{AUTHORISATION_MS, CLOCK_SKEW_MS, INTENT_MAX_AGE_MS};
 use crate::serving::{Cx, PairingState, blobs};
 use crate::state::{Agreed, Decision, KeyRecord, RequestRecord};
 use countersign_wire::ceremony::{CosignerMessage, GroupState};
@@ -160,13 +160,7 @@ impl PairingState {
             )
             .into());
         }
-        if cx.now > authorisation.not_after_ms {
-            return Err(Refusal::new(
-                Code::AuthorisationExpired,
-                "the Authorisation expired; ask with a new transaction",
-            )
-            .into());
-        }
+        check_lifetime(&authorisation, cx.now)?;
         self.check_not_signing(request, digest_index)?;
         let aux = self.aux.get(&key_group).filter(|_| matches!(self.group_state(&key_group), GroupState::Ready));
         let Some(aux_outcome) = aux.map(|aux| aux.outcome) else {
@@ -261,11 +255,6 @@ fn check_same(
         ("epoch", authorisation.epoch == key.epoch),
         ("group", authorisation.group == request.group),
         ("signer", authorisation.signer == request.signer),
-        (
-            "lifetime",
-            authorisation.not_after_ms
-                <= authorisation.issued_at_ms.saturating_add(crate::limits::AUTHORISATION_MS + CLOCK_SKEW_MS),
-        ),
     ];
     match differing.iter().find(|(_, same)| !same) {
         None => Ok(()),
@@ -273,5 +262,58 @@ fn check_same(
             Code::Mismatch,
             format!("the Authorisation's {field} is not what was decoded from the request"),
         )),
+    }
+}
+
+/// An Authorisation serves for its minutes only, also where the customer's clock was ahead when it was issued (threat T56).
+/// Pure.
+fn check_lifetime(authorisation: &Authorisation, now: u64) -> Result<(), Refusal> {
+    if now > authorisation.not_after_ms {
+        return Err(Refusal::new(Code::AuthorisationExpired, "the Authorisation expired; ask with a new transaction"));
+    }
+    if authorisation.issued_at_ms > now.saturating_add(CLOCK_SKEW_MS) {
+        let detail = "the Authorisation is of the future: a co-signer's clock is wrong; correct it and ask again";
+        return Err(Refusal::new(Code::ClockSkew, detail));
+    }
+    if authorisation.not_after_ms.saturating_sub(authorisation.issued_at_ms) > AUTHORISATION_MS {
+        return Err(Refusal::new(Code::Mismatch, "the Authorisation is for longer than any may be"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_wire::key::Algorithm;
+    use countersign_wire::transaction::Approval;
+
+    #[test]
+    fn t56_an_authorisation_serves_from_its_issue_for_its_ten_minutes() {
+        const NOW: u64 = 1_800_000_000_000;
+        let issued = |issued_at_ms: u64, lasts_ms: u64| Authorisation {
+            workspace: countersign_wire::ids::WorkspaceId([5; 16]),
+            transaction: countersign_wire::ids::TransactionId([6; 16]),
+            request_hash: [0; 32],
+            intent: None,
+            operation: Operation::Raw,
+            digests: List::default(),
+            algorithm: Algorithm::EcdsaSecp256k1,
+            key: countersign_wire::ids::KeyId([2; 16]),
+            epoch: 0,
+            paths: List::default(),
+            group: countersign_wire::ids::GroupId([1; 16]),
+            signer: "signer".parse().unwrap(),
+            approval: Approval::Auto,
+            ledger_position: 1,
+            issued_at_ms,
+            not_after_ms: issued_at_ms + lasts_ms,
+        };
+        let code = |a: &Authorisation| check_lifetime(a, NOW).err().map(|refusal| refusal.code);
+        assert_eq!(code(&issued(NOW, AUTHORISATION_MS)), None);
+        assert_eq!(code(&issued(NOW - AUTHORISATION_MS, AUTHORISATION_MS)), None);
+        assert_eq!(code(&issued(NOW + CLOCK_SKEW_MS, AUTHORISATION_MS)), None);
+        assert_eq!(code(&issued(NOW - AUTHORISATION_MS - 1, AUTHORISATION_MS)), Some(Code::AuthorisationExpired));
+        assert_eq!(code(&issued(NOW + CLOCK_SKEW_MS + 1, AUTHORISATION_MS)), Some(Code::ClockSkew));
+        assert_eq!(code(&issued(NOW, AUTHORISATION_MS + 1)), Some(Code::Mismatch));
     }
 }

@@ -159,3 +159,82 @@ impl PairingState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_wire::SigningIdentity;
+    use countersign_wire::group::{Group, Party, Role};
+    use countersign_wire::ids::{GroupId, WorkspaceId};
+    use countersign_wire::{List, Message};
+
+    type Change<'a> = &'a dyn Fn(&mut Ready);
+
+    fn identity(n: u8) -> SigningIdentity {
+        SigningIdentity::from_secret(&[n; 32])
+    }
+
+    fn session(keys: &[SigningIdentity]) -> Session {
+        let role = |i| if i == 0 { Role::Customer } else { Role::Cloud };
+        let parties = keys.iter().enumerate().map(|(i, k)| Party { id: PartyId(k.public()), role: role(i) }).collect();
+        let parties = List::new(parties).unwrap();
+        let group = Group { workspace: WorkspaceId([5; 16]), id: GroupId([1; 16]), parties, threshold: 3 };
+        let ready = Ready {
+            session: SessionId([4; 16]),
+            work_hash: [1; 32],
+            authorisation_hash: Some([2; 32]),
+            group_hash: group.digest(),
+            aux_outcome: Some([3; 32]),
+            epoch: 1,
+            signers_wanted: 3,
+            presignature: None,
+            boot: BootId([1; 16]),
+            random: [0; 32],
+        };
+        Session {
+            index: 0,
+            work: Work::Aux { group: group.id },
+            work_hash: ready.work_hash,
+            signed_ready: Signed::sign(&ready, &keys[0]),
+            ready,
+            group,
+            deadline_at_ms: u64::MAX,
+            stage: Stage::Prepared,
+            early: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn t62_a_peer_that_really_agreed_to_something_else_stops_the_start() {
+        let mut keys: Vec<_> = [11, 12, 13].map(identity).into();
+        keys.sort_by_key(SigningIdentity::public);
+        let session = session(&keys);
+        let readies = |change: Change| -> Vec<Signed<Ready>> {
+            let mut other = session.ready.clone();
+            other.random = [9; 32];
+            other.boot = BootId([2; 16]);
+            let honest = Signed::sign(&other, &keys[1]);
+            change(&mut other);
+            vec![session.signed_ready.clone(), honest, Signed::sign(&other, &keys[2])]
+        };
+        assert_eq!(check(&session, &[0, 1, 2], &readies(&|_| {})).unwrap().len(), 2);
+        let changes: [(&str, Change); 8] = [
+            ("session", &|r| r.session = SessionId([5; 16])),
+            ("work", &|r| r.work_hash = [9; 32]),
+            ("Authorisation", &|r| r.authorisation_hash = None),
+            ("group", &|r| r.group_hash = [9; 32]),
+            ("auxiliary information", &|r| r.aux_outcome = Some([9; 32])),
+            ("epoch", &|r| r.epoch = 2),
+            ("number of signers", &|r| r.signers_wanted = 2),
+            ("presignature", &|r| r.presignature = Some([4; 32])),
+        ];
+        for (field, change) in changes {
+            let refusal = check(&session, &[0, 1, 2], &readies(change)).unwrap_err();
+            assert_eq!(refusal.code, Code::CoordinatorInconsistent);
+            assert!(refusal.detail.as_str().ends_with(&format!("told another {field}")), "{field}: {refusal}");
+        }
+        let mut altered = readies(&|_| {});
+        altered[0] = Signed::sign(&Ready { random: [7; 32], ..session.ready.clone() }, &keys[0]);
+        assert_eq!(check(&session, &[0, 1, 2], &altered).unwrap_err().code, Code::CoordinatorInconsistent);
+    }
+}

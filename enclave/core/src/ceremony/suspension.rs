@@ -14,6 +14,7 @@ impl PairingState {
     /// Suspends a key for what happened in session `id`, if that is still open. Of two reasons only operators can lift the suspension.
     pub(super) fn suspend(&mut self, cx: &mut Cx<'_>, id: Option<&SessionId>, key: Option<KeyId>, refusal: &Refusal) {
         let Some(record) = key.and_then(|k| self.keys.get_mut(&k)) else { return };
+        let before = record.suspended.clone();
         record.suspended = match &record.suspended {
             Some(known) if known != refusal => Some(Refusal::new(
                 Code::ProtocolAborted,
@@ -22,7 +23,9 @@ impl PairingState {
             _ => Some(refusal.clone()),
         };
         let key = record.key;
-        cx.save(blobs::key(self.record.id, key), record);
+        if record.suspended != before {
+            cx.save(blobs::key(self.record.id, key), record);
+        }
         self.end_others(cx, id, key, None);
     }
 

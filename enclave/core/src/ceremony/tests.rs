@@ -13,6 +13,7 @@ use countersign_wire::command::Measurements;
 use countersign_wire::group::{Group, Party, Role};
 use countersign_wire::ids::{BootId, GroupId, KeyId, PairingId, PartyId, SessionId, TransactionId, WorkspaceId};
 use countersign_wire::key::{Algorithm, KeyPurpose, Operation};
+use countersign_wire::limits::{MAX_SCHEME_MESSAGES, MAX_SIGN_MESSAGE_BYTES};
 use countersign_wire::peer::{Broadcast, PeerMessage};
 use countersign_wire::refusal::Code;
 use countersign_wire::relay::RelayUp;
@@ -293,7 +294,7 @@ fn t18_a_broadcast_signed_for_a_position_of_its_sender_s_choice_convicts_it() {
 fn t18_two_victims_of_different_broadcasts_always_hold_what_convicts_whatever_junk_came_with_it() {
     let (mut alice, mut bob) = (Honest::new(0, signing()), Honest::new(1, signing()));
     // Signed for places far ahead, and again for the one that is due: none of it has its turn.
-    for sequence in 10..60 {
+    for sequence in 2..16 {
         let effects = alice.hear(broadcast(sequence, sequence, b"junk"));
         assert!(passed_on(&effects).is_empty() && aborted(&effects).is_empty());
     }
@@ -348,6 +349,48 @@ fn t15_a_session_that_its_peer_ends_leaves_the_job_to_say_whether_it_was_false()
 }
 
 #[test]
+fn t15_a_flood_behind_a_false_message_convicts_by_itself_and_never_reaches_the_job() {
+    let large = || vec![0; MAX_SIGN_MESSAGE_BYTES + 1];
+    let late = u32::try_from(MAX_SCHEME_MESSAGES).unwrap();
+    for flood in
+        [round(SESSION, 1, None, large()), round(SESSION, 9, None, large()), round(SESSION, late, None, vec![])]
+    {
+        let mut alice = Honest::new(0, signing());
+        assert_eq!(passed_on(&alice.hear(broadcast(0, 0, b"false"))), [b"false"]);
+        let effects = alice.hear(flood);
+        assert!(passed_on(&effects).is_empty());
+        assert_eq!(aborted(&effects), [(Code::PeerMisbehaved, Some(party(MALLORY)))]);
+        assert_eq!(alice.has_quarantined(), [party(MALLORY)]);
+    }
+    // The most and the largest that a scheme has are heard.
+    let mut alice = Honest::new(0, signing());
+    for sequence in 0..late {
+        let effects = alice.hear(round(SESSION, sequence, None, vec![0; MAX_SIGN_MESSAGE_BYTES]));
+        assert_eq!((passed_on(&effects).len(), aborted(&effects).len()), (1, 0), "{sequence}");
+    }
+}
+
+#[test]
+fn t47_a_conviction_is_sealed_once_however_often_it_is_shown() {
+    let (mut alice, mut bob) = (Honest::new(0, signing()), Honest::new(1, signing()));
+    alice.hear(broadcast(0, 0, b"to Alice"));
+    bob.hear(broadcast(0, 0, b"to Bob"));
+    let shown = alice.evidence();
+    let mut sealed = || {
+        let message = shown.clone();
+        bob.step(|state, cx| {
+            state.peer_message(cx, party(MALLORY), message);
+            cx.changes.len()
+        })
+        .0
+    };
+    assert_eq!([sealed(), sealed(), sealed()], [1, 0, 0]);
+    bob.step(|state, cx| state.clear_quarantine(cx, KEY)).0.unwrap();
+    bob.hear(alice.evidence());
+    assert!(bob.has_quarantined().is_empty(), "what operators cleared stays clear");
+}
+
+#[test]
 fn t47_jobs_without_a_session_count_as_sessions_and_leave_when_they_need_more() {
     let mut alice = Honest::new(0, signing());
     alice.hear(broadcast(0, 0, b"true"));
@@ -372,9 +415,11 @@ fn t47_what_waits_for_its_turn_is_limited_in_bytes_and_costs_only_its_own_sessio
         let mut alice = Honest::new(0, keygen());
         let other = SessionId([50; 16]);
         alice.open(other, work, runs);
-        let mut effects = alice.hear(round(other, 1, None, vec![0; most]));
-        assert!(effects.is_empty() && alice.is_open(other), "as much as is allowed");
-        effects.extend(alice.hear(round(other, 2, None, vec![0; 1])));
+        for sequence in 1..=8 {
+            let effects = alice.hear(round(other, sequence, None, vec![0; most / 8]));
+            assert!(effects.is_empty() && alice.is_open(other), "as much as is allowed");
+        }
+        let effects = alice.hear(round(other, 9, None, vec![0; 1]));
         assert_eq!(aborted(&effects), [(Code::Busy, None)]);
         assert!(!alice.is_open(other) && alice.is_open(SESSION));
         assert!(alice.has_quarantined().is_empty());

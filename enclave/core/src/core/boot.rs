@@ -1,7 +1,7 @@
 //! From the host's blobs to a co-signer that serves: the root, its data key, the records.
 
 use super::claim::Fresh;
-use super::{Parts, Phase, failed};
+use super::{Parts, Phase, SinceAsked, failed};
 use crate::effect::Effect;
 use crate::input::SealingKeyAnswer;
 use crate::seal::{Root, Sealer};
@@ -12,6 +12,13 @@ use countersign_wire::host_link::BlobName;
 use countersign_wire::refusal::Code;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
+
+/// The key service unwraps the data key of these blobs.
+pub(crate) struct Unlock {
+    pub(super) root: Root,
+    pub(super) blobs: BTreeMap<BlobName, Vec<u8>>,
+    pub(super) host: SinceAsked,
+}
 
 pub(super) fn load(cx: &mut Cx<'_>) -> Phase {
     cx.out.push(Effect::LoadBlobs);
@@ -30,7 +37,7 @@ impl Parts<'_> {
             }
             Ok(Some(root)) => {
                 cx.out.push(Effect::UnwrapSealingKey { instance: root.instance, wrapped: root.wrapped.to_vec() });
-                Phase::Unlocking(Box::new((root, blobs)))
+                Phase::Unlocking(Box::new(Unlock { root, blobs, host: SinceAsked::Same }))
             }
             Err(error) => failed(Code::Storage, error.to_string()),
         }
@@ -39,9 +46,14 @@ impl Parts<'_> {
     pub(super) fn unlocked(
         &mut self,
         cx: &mut Cx<'_>,
-        (root, blobs): (Root, BTreeMap<BlobName, Vec<u8>>),
+        Unlock { root, blobs, host }: Unlock,
         answer: Result<SealingKeyAnswer, String>,
     ) -> Phase {
+        match host {
+            SinceAsked::Same => {}
+            SinceAsked::Gone => return Phase::Waiting,
+            SinceAsked::Back => return load(cx),
+        }
         let key = match answer {
             Ok(answer) if answer.wrapping_key == root.wrapping_key.as_str() => answer.key,
             Ok(answer) => {

@@ -1,7 +1,7 @@
 //! A fresh enclave and its claim (threat T51): who commands it from then on, and under which key it seals.
 
 use super::boot::load;
-use super::{Parts, Phase};
+use super::{Parts, Phase, SinceAsked};
 use crate::effect::Effect;
 use crate::input::SealingKeyAnswer;
 use crate::seal::Sealer;
@@ -26,15 +26,7 @@ pub(crate) struct Claim {
     pub(super) fresh: Fresh,
     pub(super) connection: u64,
     pub(super) settings: Settings,
-    pub(super) host: ClaimHost,
-}
-
-/// The host during a claim. When it was away the claim is void: another host, or another disk, may have come back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum ClaimHost {
-    Same,
-    Gone,
-    Back,
+    pub(super) host: SinceAsked,
 }
 
 impl Fresh {
@@ -63,7 +55,7 @@ impl Parts<'_> {
                     epoch: 1,
                 };
                 cx.out.push(Effect::GenerateSealingKey { instance: fresh.instance().0, wrapping_key: sealing_key });
-                Phase::Claiming(Box::new(Claim { fresh, connection, settings, host: ClaimHost::Same }))
+                Phase::Claiming(Box::new(Claim { fresh, connection, settings, host: SinceAsked::Same }))
             }
             Ok(_) => {
                 let refusal = Refusal::new(Code::NotClaimed, "this co-signer is not claimed: `cosigner init` first");
@@ -95,9 +87,9 @@ impl Parts<'_> {
     pub(super) fn claimed(&mut self, cx: &mut Cx<'_>, claim: Claim, answer: Result<SealingKeyAnswer, String>) -> Phase {
         let Claim { fresh, connection, settings, host } = claim;
         match host {
-            ClaimHost::Same => {}
-            ClaimHost::Gone => return Phase::Waiting,
-            ClaimHost::Back => return load(cx),
+            SinceAsked::Same => {}
+            SinceAsked::Gone => return Phase::Waiting,
+            SinceAsked::Back => return load(cx),
         }
         let refuse = |parts: &mut Self, cx: &mut Cx<'_>, detail: String| {
             let refusal = Refusal::new(Code::KeyService, detail);
@@ -118,8 +110,7 @@ impl Parts<'_> {
                 return Phase::Fresh(fresh);
             }
         };
-        let instance = fresh.instance();
-        let sealer = Sealer::create(answer.key, instance.0, settings.sealing_key.clone(), answer.wrapped);
+        let sealer = Sealer::create(answer.key, fresh.instance().0, settings.sealing_key.clone(), answer.wrapped);
         let sealer = match sealer {
             Ok(sealer) => sealer,
             Err(error) => {
@@ -131,7 +122,7 @@ impl Parts<'_> {
         if let Some(primes) = self.background.spare_primes() {
             cx.save(blobs::spare_primes(), &PrimesRecord { group: None, primes: primes.clone() });
         }
-        let serving = Serving::new(instance, settings, sealer);
+        let serving = Serving::new(fresh.identity, settings, sealer);
         self.admins.answer(cx, connection, &AdminResponse::Done(Done::Claimed));
         Phase::Serving(Box::new(serving))
     }
