@@ -179,6 +179,13 @@ fn t58_the_pin_says_under_which_root_and_with_which_workspace_keys_the_signer_wa
     assert_eq!(run.result()["workspace_key"], paired_with);
     verify(&["--workspace-key", &paired_with]).result();
     verify(&["--workspace-key", &"cd".repeat(32)]).fails(6, "is pinned here");
+    // A second co-signer was paired with something else that calls itself the same workspace.
+    let mut other = station.pin("default").unwrap();
+    other["pairings"][0]["workspace_key"] = json!("cd".repeat(32));
+    let other = station.write("config/cosigners/other.json", other.to_string());
+    verify(&[]).fails(2, "--workspace-key");
+    verify(&["--workspace-key", &paired_with]).result();
+    std::fs::remove_file(other).unwrap();
     station.edit_pin(|pin| pin["anchor"] = json!("aws"));
     let run = verify(&[]);
     assert_eq!((&run.result()["signer"]["anchor"], run.warnings().len()), (&json!("aws"), 0));

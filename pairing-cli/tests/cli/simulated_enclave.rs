@@ -57,6 +57,7 @@ pub enum Fault {
 
 pub struct State {
     pub instance: InstanceId,
+    identity: SigningIdentity,
     pub operators: Vec<(OperatorId, Text<MAX_NAME_BYTES>)>,
     pub required: u16,
     pub sealing_key: String,
@@ -108,6 +109,7 @@ impl SimulatedEnclave {
         OsRng.fill_bytes(&mut secret);
         let state = State {
             instance: InstanceId(SigningIdentity::from_secret(&secret).public()),
+            identity: SigningIdentity::from_secret(&secret),
             operators: Vec::new(),
             required: 0,
             sealing_key: String::new(),
@@ -251,7 +253,7 @@ impl State {
         let mut nsm = SoftwareNsm::new(self.root.clone(), "i-0-enc0", self.measurements, move || now_ms() - age);
         let key = StaticKey::generate(&mut OsRng);
         let (transport, message2) =
-            admin::respond(self.instance, &key, self.boot, &mut OsRng, &mut nsm, message1).unwrap();
+            admin::respond(&self.identity, &key, self.boot, &mut OsRng, &mut nsm, message1).unwrap();
         match (&self.fault, self.recorded_handshake.clone()) {
             (Fault::ReplayHandshake, Some(recorded)) => (transport, recorded),
             _ => {

@@ -1,6 +1,7 @@
 //! Sessions that the coordinator starts in a contradictory way.
 
 use super::{ALL, CUSTOMER, aborts, hostile, sign, signatures, two_of_three};
+use cosigner_core::Effect;
 use countersign_tests::simulator::{Answer, Client, KEY, Setting, VAULT, World, session};
 use countersign_wire::ceremony::{CosignerMessage, Ready, Work, WorkspaceMessage};
 use countersign_wire::ids::SessionId;
@@ -152,6 +153,9 @@ fn t62_parties_that_were_told_different_signers_never_run_together_and_nobody_is
     let (request, authorisation) = authorised(&mut world, 1, "hello");
     let all = readies(&mut world, session(1), [&World::signing(&request, &authorisation, 0); 3]);
     let before = world.workspace.heard.len();
+    world.on_effect = Some(Box::new(|i, effect| {
+        assert!(!matches!(effect, Effect::JobMessage { .. }), "co-signer {i} took a message");
+    }));
     for (index, signers) in [(0, [0u16, 1]), (1, [1, 2]), (2, [0, 2])] {
         let fitting = signers.map(|s| all[usize::from(s)].clone());
         world.start_at(world.at_index(index), session(1), &signers, &fitting);

@@ -16,6 +16,7 @@ use countersign_wire::ids::{ApiUserId, PartyId, WorkspaceFingerprint};
 use countersign_wire::key::Operation;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Flags of `key verify`.
@@ -200,6 +201,16 @@ fn open(app: &App, args: &Args, signed: &Signed<KeyCertificate>) -> Result<(KeyC
         return Err(Failure::not_found(
             format!("no customer's co-signer of workspace {}{with} is pinned here", claimed.workspace),
             "give --party HEX, as whoever paired the co-signer got it from `cosigner add-user`, or --config-dir",
+        ));
+    }
+    // Whoever made another workspace under this id, and had it paired, would have its certificates pass for the real one's.
+    let keys: BTreeSet<String> =
+        signers.iter().filter_map(|s| s.pinned.as_ref()).map(|p| p.workspace_key.to_string()).collect();
+    if keys.len() > 1 {
+        let all: Vec<String> = keys.into_iter().collect();
+        return Err(Failure::usage(
+            format!("workspace {} is pinned here with different keys: {}", claimed.workspace, all.join(", ")),
+            "say which one is meant with --workspace-key FINGERPRINT",
         ));
     }
     let tried: Vec<String> = signers.iter().map(|s| s.party.to_string()).collect();
