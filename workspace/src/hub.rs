@@ -19,7 +19,8 @@ type Frame = Vec<u8>;
 
 struct Link {
     number: u64,
-    frames: mpsc::Sender<Frame>,
+    /// `None` where it was cut and has not ended yet.
+    frames: Option<mpsc::Sender<Frame>>,
     queued_bytes: Arc<AtomicUsize>,
 }
 
@@ -32,7 +33,7 @@ pub struct LinkEnd {
 }
 
 impl LinkEnd {
-    /// The next frame, or `None` where the link was replaced.
+    /// The next frame, or `None` where the link was replaced or cut.
     pub async fn next(&mut self) -> Option<Frame> {
         let frame = self.frames.recv().await?;
         self.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
@@ -97,7 +98,7 @@ impl Hub {
         let mut links = lock(&self.links);
         links.0 = links.0.saturating_add(1);
         let number = links.0;
-        let link = Link { number, frames, queued_bytes: Arc::clone(&queued_bytes) };
+        let link = Link { number, frames: Some(frames), queued_bytes: Arc::clone(&queued_bytes) };
         links.1.insert(party, link);
         self.metrics.links(links.1.len());
         LinkEnd { number, frames: receiver, queued_bytes }
@@ -114,9 +115,16 @@ impl Hub {
         newest
     }
 
+    /// Ends a co-signer's link: whoever carries it learns that it is over, and says so to [`Self::disconnect`].
+    pub fn cut(&self, party: &PartyId) {
+        if let Some(link) = lock(&self.links).1.get_mut(party) {
+            link.frames = None;
+        }
+    }
+
     /// Whether a co-signer's link is up.
     pub fn is_connected(&self, party: &PartyId) -> bool {
-        lock(&self.links).1.contains_key(party)
+        lock(&self.links).1.get(party).is_some_and(|link| link.frames.is_some())
     }
 
     /// Queues a frame for a co-signer.
@@ -152,10 +160,11 @@ impl Hub {
     fn queue(&self, to: &PartyId, bytes: Frame) -> Result<(), NotQueued> {
         let links = lock(&self.links);
         let link = links.1.get(to).ok_or(NotQueued::Down)?;
+        let frames = link.frames.as_ref().ok_or(NotQueued::Down)?;
         let len = bytes.len();
         let before = link.queued_bytes.fetch_add(len, Ordering::Relaxed);
         let fits = before.saturating_add(len) <= self.max_queue_bytes;
-        if fits && link.frames.try_send(bytes).is_ok() {
+        if fits && frames.try_send(bytes).is_ok() {
             return Ok(());
         }
         link.queued_bytes.fetch_sub(len, Ordering::Relaxed);
@@ -224,5 +233,19 @@ mod tests {
         assert!(new.next().await.is_some());
         assert!(hub.disconnect(&B, new.number));
         assert_eq!(hub.relay(A, &B, packet(1)), Err(NotQueued::Down));
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_cut_ends_and_its_end_counts() {
+        let hub = hub();
+        let mut link = hub.connect(B);
+        hub.cut(&B);
+        assert_eq!(link.next().await, None);
+        assert!(!hub.is_connected(&B));
+        assert_eq!(hub.relay(A, &B, packet(1)), Err(NotQueued::Down));
+        assert!(hub.disconnect(&B, link.number), "the coordinator has to learn of it");
+        let mut again = hub.connect(B);
+        hub.relay(A, &B, packet(1)).unwrap();
+        assert!(again.next().await.is_some());
     }
 }

@@ -125,10 +125,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     start_log(&config.log)?;
     if let Some(root) = &config.trust.development_root {
         // Not through the log, which escapes colours.
-        eprintln!(
-            "\x1b[1;31mDEVELOPMENT ROOT {}: co-signers under it prove nothing about hardware\x1b[0m",
-            root.display()
-        );
+        let (red, plain) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let root = root.display();
+        eprintln!("{red}DEVELOPMENT ROOT {root}: co-signers under it prove nothing about hardware{plain}");
     }
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -34,6 +34,9 @@ use tokio::task::JoinSet;
 
 /// How long requests that run may take to end at a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most of a connection's unread bytes that are held, and so the longest head of a request: a token with its path, many times
+/// over, and far below what hyper takes from anybody by itself.
+const MAX_UNREAD_BYTES: usize = 96 * 1024;
 /// How often expired rows are deleted, and stored transactions looked for that nobody took up.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
@@ -327,7 +330,7 @@ async fn serve_api(
     let inner = RustlsAcceptor::new(tls).handshake_timeout(head).acceptor(places);
     let acceptor = Http1 { inner, first_bytes: head };
     let mut server = axum_server::from_tcp(listener).map_err(at("listen"))?.acceptor(acceptor).handle(handle);
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(head);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(MAX_UNREAD_BYTES);
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     server.serve(service).await.map_err(at("HTTPS listener"))
 }

@@ -12,6 +12,7 @@ use countersign_wire::ids::{PartyId, TransactionId};
 use countersign_wire::relay::RelayDown;
 use countersign_wire::{Bytes, Signed, SigningIdentity};
 use rand_core::{CryptoRng, RngCore};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -78,6 +79,15 @@ impl Service {
     /// The coordinator has ended.
     pub async fn resume(&self, transaction: TransactionId) -> Result<(), Stopped> {
         self.ask(What::Resume(transaction)).await
+    }
+
+    /// Has a stored transaction taken up, as [`Self::resume`] does, and does not wait for that. It is named, not handed over:
+    /// since it was stored it may have ended, and only the coordinator's own look at its row is not late.
+    ///
+    /// # Errors
+    /// The coordinator has ended.
+    pub async fn take_up(&self, transaction: TransactionId) -> Result<(), Stopped> {
+        self.requests.send(Request { what: What::Resume(transaction), durable: None }).await.map_err(|_| Stopped)
     }
 
     async fn ask(&self, what: What) -> Result<(), Stopped> {
@@ -253,15 +263,18 @@ impl Runner {
         Ok(())
     }
 
-    /// What is asked, as inputs; what is to be resumed comes first. Everything of the groups before is stored by now, and
-    /// only this task ends transactions: a row that is open and not in the coordinator was never told, and none that has
-    /// ended begins anew.
+    /// What is asked, as inputs; what is to be resumed comes first, each once. Everything of the groups before is stored by
+    /// now, and only this task ends transactions: a row that is open and not in the coordinator was never told, and none
+    /// that has ended begins anew.
     async fn resumed(&mut self, group: Vec<Request>) -> Result<Vec<(Input, Durable)>, StoreError> {
-        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        let (mut first, mut rest, mut read) = (Vec::new(), Vec::new(), BTreeSet::new());
         for Request { what, durable } in group {
             match what {
                 What::Input(input) => rest.push((input, durable)),
-                What::Resume(id) if self.parts.coordinator.has_transaction(&id) => first.push((Input::Tick, durable)),
+                // The first of two may end it within its own step: the row that the second would read is late then.
+                What::Resume(id) if self.parts.coordinator.has_transaction(&id) || !read.insert(id) => {
+                    first.push((Input::Tick, durable));
+                }
                 What::Resume(id) => {
                     let stored = transactions::get(&mut *self.parts.store.read().await?, &id).await?;
                     let open = stored.map(|s| s.record).filter(|record| !record.status.is_final());

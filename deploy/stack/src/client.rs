@@ -64,18 +64,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// `base` is `https://host:port`, `ca_pem` the only authority to trust, `user` the API user's id.
+    /// `base` is `https://host:port`, `ca_pem` the only authorities to trust, one or more, `user` the API user's id.
     pub fn new(base: &str, ca_pem: &str, user: &str, key_pem: &str) -> Result<Self, ApiError> {
         // Whoever installed one before: it is the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let failed = |e: &dyn std::fmt::Display| ApiError::Client(e.to_string());
-        let authority = reqwest::Certificate::from_pem(ca_pem.as_bytes()).map_err(|e| failed(&e))?;
-        let http = reqwest::Client::builder()
-            .add_root_certificate(authority)
-            .timeout(CALL_TIMEOUT)
-            .no_proxy()
-            .build()
-            .map_err(|e| failed(&e))?;
+        let authorities = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes()).map_err(|e| failed(&e))?;
+        if authorities.is_empty() {
+            return Err(ApiError::Client("expected certificates of authorities (PEM), found none".into()));
+        }
+        let builder = authorities
+            .into_iter()
+            .fold(reqwest::Client::builder(), |builder, authority| builder.add_root_certificate(authority));
+        let http = builder.timeout(CALL_TIMEOUT).no_proxy().build().map_err(|e| failed(&e))?;
         let key = SigningKey::from_pem(key_pem).map_err(|e| failed(&e))?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), user: user.to_owned(), key: key.into(), http })
     }
@@ -158,5 +159,27 @@ impl Client {
     /// `POST` with an `Idempotency-Key`.
     pub async fn post_once(&self, path: &str, body: &Value, idempotency_key: &str) -> Result<Value, ApiError> {
         self.call(Method::POST, path, Some(body), Some(idempotency_key)).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::certificates::Authority;
+    use crate::keys::{Algorithm, KeyPair};
+
+    #[test]
+    fn a_bundle_of_authorities_is_taken_whole_and_none_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::create(folder.path(), "user", Algorithm::Rs256).unwrap().private_pem().unwrap();
+        let one = Authority::create(folder.path()).unwrap();
+        let two = Authority::create(folder.path()).unwrap();
+        let new = |pem: &str| Client::new("https://localhost", pem, "user", &key).map(|_| ());
+        new(&format!("# one\n{}# two\n{}", one.pem(), two.pem())).unwrap();
+        for none in ["", "not a certificate"] {
+            assert!(new(none).unwrap_err().to_string().contains("found none"), "{none:?}");
+        }
+        assert!(new(&one.pem().replace("MII", "MIA")).is_err());
     }
 }

@@ -39,6 +39,7 @@ pub struct Plan {
 /// A process that was started.
 pub struct Process {
     plan: Plan,
+    own_group: bool,
     child: Option<Child>,
     pid: Option<u32>,
 }
@@ -46,7 +47,15 @@ pub struct Process {
 impl Process {
     /// A process that does not run yet.
     pub fn new(plan: Plan) -> Self {
-        Self { plan, child: None, pid: None }
+        Self { plan, own_group: false, child: None, pid: None }
+    }
+
+    /// Whether it has a process group of its own: what ends the group of whoever started it, such as an interrupt of the
+    /// terminal, ends it then only through whoever started it.
+    #[must_use]
+    pub fn with_own_group(mut self, own_group: bool) -> Self {
+        self.own_group = own_group;
+        self
     }
 
     /// How it is started.
@@ -64,8 +73,7 @@ impl Process {
         self.pid
     }
 
-    /// Starts it. It has no standard input, and a process group of its own: an interrupt of the terminal ends it only
-    /// through whoever started it.
+    /// Starts it. It has no standard input.
     pub fn start(&mut self) -> Result<(), StackError> {
         if let Some(ready) = &self.plan.ready {
             let _ = fs::remove_file(ready);
@@ -76,13 +84,16 @@ impl Process {
             .open(&self.plan.log)
             .map_err(StackError::file(&self.plan.log))?;
         let errors = log.try_clone().map_err(StackError::file(&self.plan.log))?;
-        let child = Command::new(&self.plan.program)
+        let mut command = Command::new(&self.plan.program);
+        if self.own_group {
+            command.process_group(0);
+        }
+        let child = command
             .args(&self.plan.arguments)
             .envs(self.plan.environment.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
-            .process_group(0)
             .spawn()
             .map_err(StackError::io(format!("starting {}", self.plan.program.display())))?;
         self.pid = child.id();
@@ -211,6 +222,7 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{getpgid, getpgrp};
 
     fn shell(folder: &Path, script: &str) -> Process {
         Process::new(Plan {
@@ -237,6 +249,19 @@ mod tests {
         process.start().unwrap();
         process.ready().await.unwrap();
         assert!(process.stop().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_process_ends_with_the_group_of_who_started_it_unless_it_is_to_outlive_that() {
+        let folder = tempfile::tempdir().unwrap();
+        for own_group in [false, true] {
+            let mut process = shell(folder.path(), "exec sleep 600").with_own_group(own_group);
+            process.start().unwrap();
+            let pid = to_pid(process.pid().unwrap()).unwrap();
+            let group = getpgid(Some(pid)).unwrap();
+            assert_eq!(group, if own_group { pid } else { getpgrp() });
+            process.kill().await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -35,19 +35,29 @@ impl Running {
 /// The processes. A file lists the running ones, so that they can be ended by a later program.
 pub struct Processes {
     list: PathBuf,
+    /// What it last wrote there.
+    written: Option<Vec<u8>>,
+    own_groups: bool,
     all: BTreeMap<String, Process>,
 }
 
 impl Processes {
     /// None yet; `list` is the file.
     pub fn new(list: PathBuf) -> Self {
-        Self { list, all: BTreeMap::new() }
+        Self { list, written: None, own_groups: false, all: BTreeMap::new() }
+    }
+
+    /// Whether each has a process group of its own.
+    #[must_use]
+    pub fn with_own_groups(mut self, own_groups: bool) -> Self {
+        self.own_groups = own_groups;
+        self
     }
 
     /// Starts a new process and waits until it is ready. Returns its ready file.
     pub async fn launch(&mut self, plan: Plan) -> Result<Value, StackError> {
         let name = plan.name.clone();
-        self.all.insert(name.clone(), Process::new(plan));
+        self.all.insert(name.clone(), Process::new(plan).with_own_group(self.own_groups));
         self.start(&name).await
     }
 
@@ -93,7 +103,8 @@ impl Processes {
         all.collect()
     }
 
-    /// Asks all to end, in reverse order of names given, then the rest; ends those that do not. Removes the list.
+    /// Asks all to end, in reverse order of names given, then the rest; ends those that do not. Removes the list,
+    /// where it is still the own one.
     pub async fn stop_all(&mut self, last: &[&str]) -> Result<Vec<String>, StackError> {
         let (late, early): (Vec<String>, Vec<String>) =
             self.names().into_iter().partition(|n| last.contains(&n.as_str()));
@@ -110,7 +121,9 @@ impl Processes {
                 }
             }
         }
-        let _ = fs::remove_file(&self.list);
+        if self.written.is_some() && fs::read(&self.list).ok() == self.written {
+            let _ = fs::remove_file(&self.list);
+        }
         Ok(forced)
     }
 
@@ -119,9 +132,11 @@ impl Processes {
         self.all.values_mut().for_each(Process::release);
     }
 
-    fn write_list(&self) -> Result<(), StackError> {
+    fn write_list(&mut self) -> Result<(), StackError> {
         let text = serde_json::to_vec_pretty(&self.running()).unwrap_or_default();
-        write_private(&self.list, &text)
+        write_private(&self.list, &text)?;
+        self.written = Some(text);
+        Ok(())
     }
 }
 
@@ -179,6 +194,20 @@ mod tests {
         assert!(kept.get("two").unwrap().ended().unwrap().is_none());
         assert!(kept.check().is_ok());
         kept.stop_all(&[]).await.unwrap();
+        assert!(!list.exists());
+    }
+
+    #[tokio::test]
+    async fn the_list_of_another_run_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("processes.json");
+        let mut own = Processes::new(list.clone());
+        own.launch(sleeper(folder.path(), "one")).await.unwrap();
+        let mut other = Processes::new(list.clone());
+        other.launch(sleeper(folder.path(), "two")).await.unwrap();
+        own.stop_all(&[]).await.unwrap();
+        assert!(list.exists());
+        other.stop_all(&[]).await.unwrap();
         assert!(!list.exists());
     }
 }

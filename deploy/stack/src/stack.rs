@@ -65,11 +65,14 @@ pub struct Options {
     pub workspaces: usize,
     /// Take the committed test primes: everybody knows them.
     pub test_primes: bool,
+    /// What ends whoever started it from outside (an interrupt of the terminal, a test runner that ends a test) leaves its
+    /// processes alone. Only for one who takes care of them: nothing else ends them then.
+    pub outlives_terminal: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clouds: 2, workspaces: 1, test_primes: true }
+        Self { clouds: 2, workspaces: 1, test_primes: true, outlives_terminal: false }
     }
 }
 
@@ -95,7 +98,7 @@ impl Stack {
         let http =
             http.map_err(|e| StackError::Unexpected { expected: "an HTTP client".into(), got: e.to_string() })?;
         let mut stack = Self {
-            processes: Processes::new(folder.join("processes.json")),
+            processes: Processes::new(folder.join("processes.json")).with_own_groups(options.outlives_terminal),
             members: Vec::new(),
             workspaces: Vec::new(),
             around,

@@ -6,6 +6,7 @@ use alloy_consensus::TxEnvelope;
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::Address;
+use countersign_stack::certificates::Authority;
 use countersign_stack::files::MAX_SOCKET_PATH_BYTES;
 use countersign_stack::processes::Running;
 use countersign_stack::wait::{Seen, until};
@@ -207,6 +208,13 @@ async fn check_kept(kept: &Quickstart, printed: &str) {
     };
     assert_eq!(shown(&["GET", &format!("/v1/transactions/{}", rejected["id"].as_str().unwrap())]), rejected);
     assert_eq!(shown(&["--admin", "GET", "/v1/cosigners"])["data"].as_array().unwrap().len(), 3);
+    // A bundle of authorities, of which the second is the workspace's.
+    let other = tempfile::tempdir().unwrap();
+    let other = Authority::create(other.path()).unwrap();
+    let bundle = kept.folder.join("bundle-of-the-test.pem");
+    let own = fs::read_to_string(&kept.variables()["COUNTERSIGN_CA_FILE"]).unwrap();
+    fs::write(&bundle, format!("{}{own}", other.pem())).unwrap();
+    shown(&["--ca-file", bundle.to_str().unwrap(), "GET", "/v1/transactions"]);
     let refused = kept.in_shell(api, &["POST", "/v1/transactions", "{}"]);
     assert!(!refused.status.success() && text(&refused.stderr).contains("HTTP 400"), "{}", text(&refused.stderr));
     assert!(ask.verify_refused(&rejected, "rejected").unwrap().contains("reject-me"));

@@ -58,10 +58,19 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::NotYet.as_str(), message)
     }
 
-    /// 500, with nothing about the inside. The log says more.
+    /// 500, before anything was committed, with nothing about the inside. The log says more.
     pub fn internal(logged: &dyn std::fmt::Display) -> Self {
+        Self::failed(logged, "an internal error; the workspace's log says more. Nothing was changed")
+    }
+
+    /// 500, where a commit or what came after it failed: nobody knows here whether it was done.
+    pub fn unknown(logged: &dyn std::fmt::Display) -> Self {
+        let message = "an internal error; the workspace's log says more. It may have been done: look before you repeat";
+        Self::failed(logged, message)
+    }
+
+    fn failed(logged: &dyn std::fmt::Display, message: &str) -> Self {
         tracing::error!(error = %logged, "internal error");
-        let message = "an internal error; the workspace's log says more. Nothing was changed";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal.as_str(), message)
     }
 
@@ -98,9 +107,10 @@ impl From<StoreError> for ApiError {
     }
 }
 
+/// Of the database itself handlers ask nothing but to commit; all else is the store's.
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        Self::internal(&error)
+        Self::unknown(&error)
     }
 }
 

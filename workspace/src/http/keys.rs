@@ -9,6 +9,7 @@ use super::whole::whole;
 use crate::ceremony::{GroupRecord, GroupStatus, Input, KeyRecord, Record};
 use crate::clock::now_ms;
 use crate::store::ceremonies::{self, StoredKey};
+use crate::store::cosigners::PairedUser;
 use crate::store::{Write, audit, cosigners, users};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -91,6 +92,26 @@ pub async fn get(State(app): State<Arc<App>>, Path(id): Path<String>, caller: Ca
     Ok(Json(shown(&stored.ok_or_else(not_found)?)))
 }
 
+/// The pairing of an API user, which an owner approved.
+///
+/// # Errors
+/// It is not paired, or its pairing waits for an owner.
+pub async fn approved(write: &mut Write, signer: &str) -> Result<PairedUser, ApiError> {
+    let paired = cosigners::user(write, signer).await?.ok_or_else(|| {
+        let message =
+            format!("API user {signer} is not paired with a co-signer: give its pairing token to `cosigner add-user`");
+        ApiError::conflict(message)
+    })?;
+    if !paired.approved {
+        let message = format!(
+            "the pairing of API user {signer} waits for an owner's approval: POST \
+             /v1/cosigners/{{id}}/api_keys/{signer}/approve; see GET /v1/cosigners"
+        );
+        return Err(ApiError::conflict(message));
+    }
+    Ok(paired)
+}
+
 /// The READY group in which the co-signer that this API user is paired with is the customer's.
 ///
 /// # Errors
@@ -99,16 +120,7 @@ pub async fn group_for(write: &mut Write, signer: &str, wanted: Option<GroupId>)
     if users::get(write, signer).await?.is_none() {
         return Err(ApiError::not_found("API user", signer));
     }
-    let paired = cosigners::user(write, signer).await?;
-    let paired = paired.ok_or_else(|| {
-        let message =
-            format!("API user {signer} is not paired with a co-signer: give its pairing token to `cosigner add-user`");
-        ApiError::conflict(message)
-    })?;
-    if !paired.approved {
-        let message = format!("the pairing of API user {signer} waits for an owner's approval");
-        return Err(ApiError::conflict(message));
-    }
+    let paired = approved(write, signer).await?;
     let cosigner = cosigners::get(write, &paired.party).await?;
     if cosigner.is_none_or(|c| c.role != Role::Customer) {
         let message = format!("API user {signer} is paired with a cloud co-signer, which never signs by itself");
@@ -234,7 +246,8 @@ async fn generate(
     };
     let response = once::finish(app, write, caller, status, &shown(&stored)).await?;
     if stored.record.status != KeyStatus::Ready {
-        app.service.tell(wanted(&stored.record)).await?;
+        // It is stored: where the coordinator has ended, the next one begins with it.
+        let _ = app.service.tell(wanted(&stored.record)).await;
     }
     Ok(response)
 }

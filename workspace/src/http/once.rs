@@ -58,7 +58,7 @@ pub async fn begin(app: &App, caller: &Caller) -> Result<Begun, ApiError> {
 /// Keeps the answer, encrypted, commits, and answers.
 ///
 /// # Errors
-/// 500 where nothing was committed.
+/// 500: before the commit nothing was changed; where the commit itself fails, nobody knows.
 pub async fn finish(
     app: &App,
     mut write: Write,

@@ -4,6 +4,7 @@ use super::App;
 use super::auth::read_body;
 use super::challenges::{CHALLENGE_MS, Taken};
 use super::errors::ApiError;
+use super::whole::whole;
 use crate::clock::now_ms;
 use crate::config::ApprovePairings;
 use crate::identity::random_32;
@@ -248,14 +249,14 @@ async fn cosigner(
 
 /// `POST /v1/pair_device`
 pub async fn pair(State(app): State<Arc<App>>, request: Request) -> Result<Json<PairAnswer>, ApiError> {
-    let answer = pair_inner(&app, request).await;
+    let answer = checked(&app, request).await;
     if let Err(error) = &answer {
         app.metrics.refusal(error.reason());
     }
     answer
 }
 
-async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, ApiError> {
+async fn checked(app: &Arc<App>, request: Request) -> Result<Json<PairAnswer>, ApiError> {
     let request: PairRequest = body(app, request).await?;
     let claims =
         pairing_token::check(&app.identity, &app.url, &request.token, now_ms() / 1000).map_err(|r| refused(&r))?;
@@ -273,6 +274,17 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
         }
     }
     let document = attested(app, &asked, &request, &claims).map_err(|r| refused(&r))?;
+    let app = Arc::clone(app);
+    whole(async move { store_pairing(&app, &request, &claims, &asked, &document).await }).await
+}
+
+async fn store_pairing(
+    app: &App,
+    request: &PairRequest,
+    claims: &PairingClaims,
+    asked: &Asked,
+    document: &Document,
+) -> Result<Json<PairAnswer>, ApiError> {
     let refresh_token = hex::encode(random_32().map_err(|e| ApiError::internal(&e))?);
 
     let mut write = app.store.write().await?;
@@ -286,8 +298,8 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
     if before.as_ref().is_some_and(|b| b.party != asked.party) {
         return refuse(Code::Conflict, "this API user is paired with another co-signer: create another API user");
     }
-    use_token(&mut write, &claims, &asked.party, before.as_ref()).await?;
-    let (cosigner, unchanged) = cosigner(&mut write, app, &asked, &request, &document).await?;
+    use_token(&mut write, claims, &asked.party, before.as_ref()).await?;
+    let (cosigner, unchanged) = cosigner(&mut write, app, asked, request, document).await?;
     let same = |b: &PairedUser| b.auto_approve == request.auto_approve && b.require_intent == request.require_intent;
     let carried = unchanged && before.as_ref().is_some_and(|b| b.approved && same(b));
     let approved = app.approve_pairings == ApprovePairings::AtOnce || carried;
@@ -302,6 +314,10 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
         confirmed: false,
     };
     cosigners::save_user(&mut write, &paired).await?;
+    let stands = cosigners::is_approved(&mut write, &asked.party).await?;
+    if !stands {
+        tokens::revoke_access(&mut write, &asked.party).await?;
+    }
     let jti_before = before.as_ref().and_then(|b| b.jti.as_deref());
     tokens::insert_refresh(&mut write, &refresh_token, &asked.party, &claims.jti, jti_before, now_ms()).await?;
     let detail = format!(
@@ -314,6 +330,10 @@ async fn pair_inner(app: &App, request: Request) -> Result<Json<PairAnswer>, Api
     );
     audit::append(&mut write, now_ms(), claims.user.as_str(), "cosigner.pair", &cosigner.device_id, &detail).await?;
     write.commit().await?;
+    if !stands {
+        // What already runs was opened on an approval that is no more.
+        app.hub.cut(&asked.party);
+    }
     tracing::info!(party = %asked.party, user = %claims.user, status = paired.status(), "a co-signer was paired");
     Ok(Json(PairAnswer { device_id: cosigner.device_id, refresh_token, status: paired.status().to_owned() }))
 }

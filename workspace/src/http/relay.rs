@@ -57,12 +57,12 @@ async fn serve(app: Arc<App>, party: PartyId, socket: WebSocket) {
     if let Err(error) = seen(&app, &party).await {
         tracing::warn!(%error, "the time of a link could not be stored");
     }
-    let why = match app.service.tell(Input::Connected { party }).await {
+    let why = match may_stay(&app, party).await {
         Ok(()) => tokio::select! {
             why = carry(&app, party, socket, end) => why,
             () = stops(app.stopping.clone()) => "the workspace is stopping",
         },
-        Err(Stopped) => "the workspace is stopping",
+        Err(why) => why,
     };
     tracing::info!(%party, why, "a co-signer's link ended");
     if app.hub.disconnect(&party, number) {
@@ -73,6 +73,20 @@ async fn serve(app: Arc<App>, party: PartyId, socket: WebSocket) {
             let _ = app.service.tell(Input::Connected { party }).await;
         } else if let Err(error) = seen(&app, &party).await {
             tracing::warn!(%error, "the time of a link could not be stored");
+        }
+    }
+}
+
+/// Tells the coordinator of a link, unless the approval was withdrawn since its token was looked at. A withdrawal that is
+/// committed after this look finds the link in the hub and cuts it.
+async fn may_stay(app: &App, party: PartyId) -> Result<(), &'static str> {
+    let approved = async { cosigners::is_approved(&mut *app.store.read().await?, &party).await };
+    match approved.await {
+        Ok(true) => app.service.tell(Input::Connected { party }).await.map_err(|Stopped| "the workspace is stopping"),
+        Ok(false) => Err("its pairing waits for an owner's approval"),
+        Err(error) => {
+            tracing::warn!(%error, "whether a co-signer is approved could not be read");
+            Err("the database does not answer")
         }
     }
 }
@@ -99,7 +113,7 @@ async fn carry(app: &App, party: PartyId, socket: WebSocket, mut end: LinkEnd) -
         let outgoing = tokio::select! {
             frame = end.next() => match frame {
                 Some(bytes) => Frame::Binary(bytes.into()),
-                None => return "a newer link of the same co-signer came",
+                None => return "a newer link of the same co-signer came, or its approval was withdrawn",
             },
             incoming = stream.next() => {
                 heard = Instant::now();

@@ -5,7 +5,7 @@ use super::auth::{Caller, EDITORS, READERS};
 use super::errors::ApiError;
 use super::once::{self, Begun};
 use super::whole::whole;
-use super::{json, vault as accounts};
+use super::{json, keys, vault as accounts};
 use crate::ceremony::{Input, TransactionRecord, TransactionStatus};
 use crate::clock::now_ms;
 use crate::content::{self, Content};
@@ -198,6 +198,7 @@ async fn record_of(
         let message = format!("the key of this vault account's {} was not made for {}", asset.id, content.operation);
         return Err(ApiError::new(StatusCode::CONFLICT, Code::PurposeMismatch.as_str(), message));
     }
+    keys::approved(write, key.purpose.signer.as_str()).await?;
     let too_long = |e: countersign_wire::OutOfBounds| ApiError::malformed(e.to_string());
     let request = TransactionRequest {
         transaction: TransactionId(*uuid::Uuid::new_v4().as_bytes()),
@@ -251,7 +252,7 @@ async fn check_open(app: &App, write: &mut Write, record: &TransactionRecord) ->
     Ok(())
 }
 
-async fn submit(app: &App, caller: &Caller, content: &Content) -> Result<Response, ApiError> {
+pub(crate) async fn submit(app: &App, caller: &Caller, content: &Content) -> Result<Response, ApiError> {
     let mut write = match once::begin(app, caller).await? {
         Begun::Answered(response) => return Ok(response),
         Begun::New(write) => write,
@@ -275,7 +276,8 @@ async fn submit(app: &App, caller: &Caller, content: &Content) -> Result<Respons
     transactions::insert(&mut write, &record, &columns).await?;
     let body = value!({"id": record.request.transaction.to_string(), "status": record.status.as_str()});
     let response = once::finish(app, write, caller, StatusCode::OK, &body).await?;
-    app.service.tell(Input::Submit(Box::new(record))).await?;
+    // It is stored: where the coordinator has ended, the next one takes it up.
+    let _ = app.service.take_up(record.request.transaction).await;
     Ok(response)
 }
 
@@ -293,7 +295,8 @@ pub async fn cancel(
         app.service.resume(transaction).await?;
         app.service.submit(Input::CancelTransaction { transaction }).await?;
     }
-    let after = transactions::get(&mut *app.store.read().await?, &transaction).await?.ok_or_else(not_found)?;
+    let after = async { transactions::get(&mut *app.store.read().await?, &transaction).await };
+    let after = after.await.map_err(|e| ApiError::unknown(&e))?.ok_or_else(not_found)?;
     let status = after.record.status;
     if !status.is_final() {
         return Err(ApiError::not_yet("the transaction is just being taken up; cancel it again"));

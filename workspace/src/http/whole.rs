@@ -15,5 +15,5 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, ApiError>> + Send + 'static,
 {
-    tokio::spawn(work).await.map_err(|e| ApiError::internal(&e))?
+    tokio::spawn(work).await.map_err(|e| ApiError::unknown(&e))?
 }

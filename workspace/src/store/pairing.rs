@@ -109,6 +109,12 @@ pub async fn insert_access(
     Ok(())
 }
 
+/// Voids all access tokens of a co-signer.
+pub async fn revoke_access(db: &mut SqliteConnection, party: &PartyId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM access_tokens WHERE party = ?").bind(party.0.as_slice()).execute(db).await?;
+    Ok(())
+}
+
 /// Whose access token this is, while it is valid.
 pub async fn access(db: &mut SqliteConnection, token: &str, now_ms: u64) -> Result<Option<PartyId>, StoreError> {
     let query = sqlx::query("SELECT party FROM access_tokens WHERE hash = ? AND expires_at_ms > ?");

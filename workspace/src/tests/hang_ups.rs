@@ -6,13 +6,16 @@ use super::signing::{Stack, stack, typed, with_address};
 use crate::ceremony::TransactionRecord;
 use crate::http::auth::Caller;
 use crate::http::{App, groups, keys, transactions};
-use crate::store::transactions::{Columns, insert};
+use crate::store::transactions::{Columns, id_of_external, insert};
 use axum::extract::State;
 use countersign_wire::ids::TransactionId;
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
+use tokio::task::coop::poll_proceed;
 
 /// Polls a handler so many times and drops it then, as the server does when the client hangs up while it waits.
 async fn hung_up<F: Future>(handler: F, polls: usize) -> Option<F::Output> {
@@ -88,6 +91,55 @@ async fn a_group_and_a_key_of_a_client_that_hangs_up_are_made() {
     assert!(hung_up(keys::create(State(Arc::clone(app)), of_key), 1).await.is_none());
     let path = format!("/v1/keys/{id}");
     until("the key", || async { (owner.get(&path).await.1["status"] == "READY").then_some(()) }).await;
+}
+
+/// Polls with nothing left of the task's share of tokio's time: what waits for the database's own thread goes on, and what
+/// waits for another task does not.
+async fn starved<F: Future + Unpin>(work: &mut F) -> bool {
+    poll_fn(|cx| {
+        while let Poll::Ready(share) = poll_proceed(cx) {
+            share.made_progress();
+        }
+        Poll::Ready(work.poll_unpin(cx).is_ready())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_ends_before_the_coordinator_is_told_of_it_does_not_begin_again() {
+    let stack = stack().await;
+    let (client, app) = (&stack.client, &stack.running.app);
+    with_address(&stack).await;
+    let body = typed("one", Some("e-1"));
+    let caller = caller(app, client, "/v1/transactions", &body, "e-1").await;
+    let content = crate::content::read(&caller.body).unwrap();
+    let mut submitted = Box::pin(transactions::submit(app, &caller, &content));
+    // A commit is written to the disk before it ends: its row is there before the next poll.
+    let id = loop {
+        assert!(hung_up(&mut submitted, 1).await.is_none());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // Not over HTTP: a request's nonce is stored, too, and what is polled here holds the connection for that.
+        let stored = id_of_external(&mut app.store.read().await.unwrap(), "e-1").await.unwrap();
+        if let Some(id) = stored {
+            break id.to_string();
+        }
+    };
+    // The commit's own end, which frees that connection; what follows it has to wait.
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!starved(&mut submitted).await);
+    }
+    ok(client.post_empty(&format!("/v1/transactions/{id}/cancel")).await);
+    let ceremonies = async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let text = stack.running.local("/metrics").await.1;
+        text.lines().filter(|line| line.contains("ceremon")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = ceremonies().await;
+    assert!(!before.is_empty());
+    assert_eq!(submitted.await.unwrap().status(), 200);
+    assert_eq!(ceremonies().await, before, "nobody is asked about what was cancelled");
+    assert_eq!(ended(client, &id).await["status"], "CANCELLED");
 }
 
 /// A transaction that was stored and of which the coordinator was never told.

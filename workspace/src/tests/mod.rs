@@ -18,3 +18,4 @@ mod restart;
 mod running;
 mod signing;
 mod users;
+mod withdrawn;

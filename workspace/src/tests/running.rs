@@ -65,6 +65,18 @@ impl Running {
         this
     }
 
+    /// Starts again on the same port, which links and tokens name. Nobody looks after the server: it goes on where a part of
+    /// it ends.
+    pub async fn server_again(&mut self) -> Server {
+        let mut config = self.config();
+        config.listen = self.addresses.api;
+        let server = Server::start_with(config, Box::new(FakeScheme), Arc::clone(&self.clock)).await.unwrap();
+        assert_eq!(server.addresses().url, self.addresses.url);
+        self.addresses = server.addresses().clone();
+        self.app = server.app();
+        server
+    }
+
     fn run(&mut self, server: Server) {
         let (stop, stopped) = oneshot::channel::<()>();
         self.stop = Some(stop);
@@ -84,15 +96,10 @@ impl Running {
         }
     }
 
-    /// Stops and starts again on the same port, which links and tokens name.
+    /// Stops and starts again.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let mut config = self.config();
-        config.listen = self.addresses.api;
-        let server = Server::start_with(config, Box::new(FakeScheme), Arc::clone(&self.clock)).await.unwrap();
-        assert_eq!(server.addresses().url, self.addresses.url);
-        self.addresses = server.addresses().clone();
-        self.app = server.app();
+        let server = self.server_again().await;
         self.run(server);
     }
 

@@ -28,7 +28,7 @@ struct Arguments {
     /// Base URL of the workspace
     #[arg(long, env = "COUNTERSIGN_URL", value_name = "URL")]
     url: String,
-    /// The only certificate authority to trust for it (PEM)
+    /// The only certificate authorities to trust for it (PEM, one or more)
     #[arg(long, env = "COUNTERSIGN_CA_FILE", value_name = "FILE")]
     ca_file: PathBuf,
     /// GET or POST

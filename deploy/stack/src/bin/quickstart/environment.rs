@@ -3,7 +3,7 @@
 use crate::screen::{Colour, Screen};
 use crate::steps::Shown;
 use anyhow::{Context, Result};
-use countersign_stack::Stack;
+use countersign_stack::{Stack, programs};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,25 +44,49 @@ fn quoted(value: &str) -> String {
     if value.bytes().all(plain) { value.to_owned() } else { format!("'{}'", value.replace('\'', r"'\''")) }
 }
 
+/// A path as a shell reads it.
+fn shown(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// A program that was built with this one, where it is.
+fn program(name: &str) -> String {
+    programs::find(name).map_or_else(|_| name.to_owned(), |path| shown(&path))
+}
+
+/// What ends the stack of a folder, from whatever working directory, and whatever the variables of a shell say.
+pub fn down(folder: &Path) -> String {
+    let own = std::env::current_exe().map_or_else(|_| "deploy/quickstart".to_owned(), |path| shown(&path));
+    format!("{own} --folder {} --down", shown(folder))
+}
+
 /// Says what to do with it.
-pub fn explain(screen: &Screen, file: &Path) {
+pub fn explain(screen: &Screen, folder: &Path, file: &Path) {
+    let (cosigner, api) = (program(programs::COSIGNER), program("countersign-api"));
     screen.line("");
     screen.line(&screen.paint(Colour::Bold, "Everything is left running. To look around:"));
-    screen.line(&format!("  . {}", file.display()));
-    screen.line("  target/release/cosigner get-status");
-    screen.line("  target/release/cosigner list-keys");
-    screen.line("  target/release/countersign-api GET /v1/transactions");
-    screen.line("  deploy/quickstart --down      # ends it and removes its files");
+    screen.line(&format!("  . {}", shown(file)));
+    screen.line(&format!("  {cosigner} get-status"));
+    screen.line(&format!("  {cosigner} list-keys"));
+    screen.line(&format!("  {api} GET /v1/transactions"));
+    screen.line(&format!("  {}      # ends it and removes its files", down(folder)));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{down, quoted};
+    use std::path::Path;
 
     #[test]
     fn values_are_plain_where_they_can_be_and_never_run() {
         assert_eq!(quoted("https://127.0.0.1:8443"), "https://127.0.0.1:8443");
         assert_eq!(quoted("/a b/$(x)"), "'/a b/$(x)'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_ends_a_stack_names_its_folder_and_the_program_that_made_it() {
+        let own = quoted(&std::env::current_exe().unwrap().display().to_string());
+        assert_eq!(down(Path::new("/a b/q")), format!("{own} --folder '/a b/q' --down"));
     }
 }

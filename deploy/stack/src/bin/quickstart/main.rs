@@ -2,7 +2,9 @@
 //! everything and calls this.
 
 mod environment;
+mod lock;
 mod screen;
+mod signals;
 mod steps;
 
 use anyhow::{Context, Result};
@@ -10,10 +12,10 @@ use clap::Parser;
 use countersign_stack::processes::end_listed;
 use countersign_stack::{Options, Stack, sockets};
 use screen::{Colour, Screen};
+use signals::Signals;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs a workspace, three co-signers and a callback handler, pairs them, makes a key, and signs with it.
 #[derive(Parser)]
@@ -40,17 +42,33 @@ const MARK: &str = "countersign-quickstart";
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut screen = Screen::new();
-    let done = if arguments.down { down(&screen, &arguments.folder).await } else { up(&mut screen, &arguments).await };
-    match done {
+    match run(&mut screen, &arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             screen.line("");
             screen.warn(&format!("quickstart: FAILED: {error:#}"));
-            let folder = arguments.folder.display();
-            screen.line(&format!("Logs are in {folder}/*/*.log. `deploy/quickstart --down` removes everything."));
+            if let Ok(folder) = absolute(&arguments.folder)
+                && folder.join(MARK).exists()
+                && !error.is::<lock::InUse>()
+            {
+                let down = environment::down(&folder);
+                screen.line(&format!("Logs are in {}/*/*.log. `{down}` removes everything.", folder.display()));
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// A folder as one whole path, whatever the working directory is later, and without a slash at its end.
+fn absolute(folder: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(folder).context("expected the name of a --folder")?;
+    Ok(absolute.components().collect())
+}
+
+async fn run(screen: &mut Screen, arguments: &Arguments) -> Result<()> {
+    let folder = absolute(&arguments.folder)?;
+    let _lock = lock::take(&folder)?;
+    if arguments.down { down(screen, &folder).await } else { up(screen, arguments, &folder).await }
 }
 
 async fn down(screen: &Screen, folder: &Path) -> Result<()> {
@@ -72,8 +90,7 @@ fn clear(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
-async fn up(screen: &mut Screen, arguments: &Arguments) -> Result<()> {
-    let folder = &arguments.folder;
+async fn up(screen: &mut Screen, arguments: &Arguments, folder: &Path) -> Result<()> {
     let left = end_listed(&folder.join("processes.json")).await?;
     if left > 0 {
         screen.line(&format!("Ended {left} processes of an earlier run."));
@@ -83,18 +100,16 @@ async fn up(screen: &mut Screen, arguments: &Arguments) -> Result<()> {
     fs::write(folder.join(MARK), "made by deploy/quickstart, which may remove this folder\n")?;
     warn_of_development(screen, arguments.fast);
 
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let step = screen.begin("Starting a workspace, three co-signers, a callback handler");
-    let options = Options { test_primes: arguments.fast, ..Options::default() };
+    let options = Options { test_primes: arguments.fast, outlives_terminal: true, ..Options::default() };
     let mut stack = tokio::select! {
         stack = Stack::start(folder, &options) => stack?,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        _ = terminate.recv() => anyhow::bail!("terminated"),
+        why = signals.next() => return Err(why),
     };
     let result = tokio::select! {
         result = steps::run(screen, &mut stack, step) => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-        _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
+        why = signals.next() => Err(why),
     };
     let shown = match result {
         Ok(shown) => shown,
@@ -109,7 +124,7 @@ async fn up(screen: &mut Screen, arguments: &Arguments) -> Result<()> {
         let file = environment::write(folder, &stack, &shown)?;
         stack.keep();
         verdict(screen, &shown);
-        environment::explain(screen, &file);
+        environment::explain(screen, folder, &file);
         return Ok(());
     }
     let step = screen.begin("Tearing down");
