@@ -1,23 +1,46 @@
-//! The bench of a test with real processes: where it works, how much it does, what it says meanwhile.
+//! The bench of a long test: where it works, how much it does, what it says meanwhile.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// What a test says while it runs, in a file too: the test runner holds back what is printed.
+pub struct Progress {
+    file: PathBuf,
+    started: Instant,
+}
+
+impl Progress {
+    /// An empty one, in `target/progress/NAME`.
+    pub fn new(name: &str) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/progress").join(name);
+        let _ = file.parent().map(std::fs::create_dir_all);
+        let _ = std::fs::write(&file, "");
+        Self { file, started: Instant::now() }
+    }
+
+    /// Says how far it is.
+    pub fn say(&self, text: &str) {
+        let line = format!("{:>7.1} s  {text}", self.started.elapsed().as_secs_f64());
+        println!("{line}");
+        if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(&self.file) {
+            let _ = writeln!(file, "{line}");
+        }
+    }
+}
+
 /// A temporary folder, kept where the test fails, and the progress of the test.
 pub struct Bench {
-    name: &'static str,
     folder: Option<tempfile::TempDir>,
-    started: Instant,
+    progress: Progress,
 }
 
 impl Bench {
     /// An empty one.
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix(&format!("countersign-{name}-")).tempdir();
-        let bench = Self { name, folder: Some(folder.unwrap()), started: Instant::now() };
-        let _ = std::fs::remove_file(bench.progress_file());
-        bench.say(&format!("works in {}; progress: {}", bench.stack().display(), bench.progress_file().display()));
+        let bench = Self { folder: Some(folder.unwrap()), progress: Progress::new(name) };
+        bench.say(&format!("works in {}; progress: {}", bench.stack().display(), bench.progress.file.display()));
         bench
     }
 
@@ -26,20 +49,9 @@ impl Bench {
         self.folder.as_ref().unwrap().path().join("stack")
     }
 
-    /// Readable while the test runs: the test runner holds back what is printed.
-    fn progress_file(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/progress").join(self.name)
-    }
-
     /// Says how far it is.
     pub fn say(&self, text: &str) {
-        let line = format!("{:>7.1} s  {text}", self.started.elapsed().as_secs_f64());
-        println!("{line}");
-        let file = self.progress_file();
-        let _ = file.parent().map(std::fs::create_dir_all);
-        if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(file) {
-            let _ = writeln!(file, "{line}");
-        }
+        self.progress.say(text);
     }
 }
 

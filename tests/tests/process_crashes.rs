@@ -31,6 +31,12 @@ const WINDOW_PERCENT: u64 = 120;
 const AT_ONCE: usize = 4;
 /// Keys that sign after each crash, in turns: all of them do at the end.
 const CHECKED_AFTER_A_CRASH: usize = 2;
+/// Statuses of a transaction after which nothing follows.
+const FINAL: [&str; 6] = ["COMPLETED", "REJECTED", "CANCELLED", "FAILED", "BLOCKED", "TIMEOUT"];
+/// One in so many crashes, at least, has to meet work that has begun and not ended.
+const INTERRUPTED_ONE_IN: u64 = 10;
+/// Of so many interrupted transactions some are completed afterwards.
+const SEVERAL: u64 = 3;
 /// Most transactions that the workspace lists at once.
 const PAGE: usize = 500;
 const TRANSACTIONS: &str = "/v1/transactions";
@@ -60,6 +66,25 @@ struct Interrupted {
     signing: Option<(Ask, Key)>,
 }
 
+/// What a crash met.
+#[derive(Default)]
+struct Met {
+    /// The transaction's status, where the workspace knew it.
+    transaction: Option<String>,
+    /// The new key's status, where the workspace knew it.
+    key: Option<String>,
+}
+
+impl Met {
+    fn transaction_under_way(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|status| !FINAL.contains(&status.as_str()))
+    }
+
+    fn key_under_way(&self) -> bool {
+        self.key.as_deref() == Some("PENDING")
+    }
+}
+
 struct Crashes {
     system: System,
     bench: Bench,
@@ -71,6 +96,12 @@ struct Crashes {
     /// Every transaction that has ended, as it was when it ended.
     ended: BTreeMap<String, Value>,
     statuses: BTreeMap<String, u64>,
+    /// How often the crashes met what.
+    met: BTreeMap<String, u64>,
+    /// Crashes that met something under way.
+    interrupting: u64,
+    /// How the transactions ended that a crash met under way.
+    interrupted: BTreeMap<String, u64>,
     usual_keygen: Duration,
     usual_signing: Duration,
 }
@@ -92,6 +123,9 @@ impl Crashes {
             next_checked: 0,
             ended: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            met: BTreeMap::new(),
+            interrupting: 0,
+            interrupted: BTreeMap::new(),
             usual_keygen: Duration::ZERO,
             usual_signing: Duration::ZERO,
         };
@@ -258,8 +292,9 @@ impl Crashes {
             self.restart().await;
         }
         tokio::time::sleep(moment).await;
-        let before = self.where_it_stands(&interrupted).await;
+        let met = self.where_it_stands(&interrupted).await;
         self.kill(&all).await;
+        let before = self.tally(&interrupted, &met);
         asking.iter().for_each(tokio::task::JoinHandle::abort);
         self.restart().await;
 
@@ -267,6 +302,9 @@ impl Crashes {
         if let Some((ask, key)) = &interrupted.signing {
             let ended = self.transaction_ended(ask, key).await;
             after.push(format!("transaction {} {}", ended["id"], ended["status"]));
+            if met.transaction_under_way() {
+                *self.interrupted.entry(ended["status"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
         }
         if let Some((vault, asset)) = interrupted.keygen {
             self.key_ready(vault, asset).await;
@@ -287,23 +325,48 @@ impl Crashes {
         ));
     }
 
-    /// For the log: what the crash meets. The moment before it, so nothing hangs on it.
-    async fn where_it_stands(&self, interrupted: &Interrupted) -> String {
+    /// What the crash meets, the moment before it.
+    async fn where_it_stands(&self, interrupted: &Interrupted) -> Met {
         let workspace = self.system.stack.workspace().unwrap();
-        let mut stands = Vec::new();
+        let mut met = Met::default();
+        let status = |found: &Value| found["status"].as_str().map(str::to_owned);
         if let Some((ask, _)) = &interrupted.signing {
             let path = format!("{TRANSACTIONS}/external_tx_id/{}", ask.body["externalTxId"].as_str().unwrap());
-            let found = self.system.client.get(&path).await;
-            stands.push(found.map_or("transaction unknown".into(), |t| format!("transaction {}", t["status"])));
+            met.transaction = self.system.client.get(&path).await.ok().as_ref().and_then(status);
         }
         if interrupted.keygen.is_some() {
             let keys = workspace.admin.get("/v1/keys").await.unwrap_or_default();
             let keys = keys["keys"].as_array().cloned().unwrap_or_default();
             let known: BTreeSet<&str> = self.keys.iter().map(|k| k.id.as_str()).collect();
-            let new = keys.iter().find(|k| !known.contains(k["keyId"].as_str().unwrap_or_default()));
-            stands.push(new.map_or("key unknown".into(), |k| format!("key {}", k["status"])));
+            met.key = keys.iter().find(|k| !known.contains(k["keyId"].as_str().unwrap_or_default())).and_then(status);
         }
-        stands.join(", ")
+        met
+    }
+
+    /// Counts what a crash met, and says it.
+    fn tally(&mut self, interrupted: &Interrupted, met: &Met) -> String {
+        let mut said = Vec::new();
+        let name = |status: &Option<String>| status.clone().unwrap_or("unknown".into());
+        said.extend(interrupted.signing.is_some().then(|| format!("transaction {}", name(&met.transaction))));
+        said.extend(interrupted.keygen.is_some().then(|| format!("key {}", name(&met.key))));
+        for what in &said {
+            *self.met.entry(what.clone()).or_default() += 1;
+        }
+        self.interrupting += u64::from(met.transaction_under_way() || met.key_under_way());
+        said.join(", ")
+    }
+
+    /// Otherwise the crashes came too early or too late, and nothing was shown.
+    fn something_was_interrupted(&self, rounds: u64) {
+        let least = rounds / INTERRUPTED_ONE_IN;
+        assert!(self.interrupting >= least, "{} of {rounds} met something: {:?}", self.interrupting, self.met);
+        let transactions: u64 = self.interrupted.values().sum();
+        let completed = self.interrupted.contains_key("COMPLETED");
+        assert!(
+            transactions < SEVERAL || completed,
+            "no interrupted transaction was completed: {:?}",
+            self.interrupted
+        );
     }
 
     /// Every transaction that the workspace lists, newest first, page by page.
@@ -372,8 +435,10 @@ mod e2e {
         crashes.all_sign("at the end").await;
         crashes.nothing_changed().await;
         crashes.no_key_is_stuck().await;
-        let Crashes { system, bench, keys, ended, statuses, .. } = crashes;
+        let Crashes { bench, keys, ended, statuses, met, interrupted, .. } = &crashes;
         bench.say(&format!("{count} crashes; {} keys READY; {} transactions: {statuses:?}", keys.len(), ended.len()));
-        system.stack.stop().await.unwrap();
+        bench.say(&format!("met: {met:?}; transactions that were interrupted: {interrupted:?}"));
+        crashes.something_was_interrupted(count);
+        crashes.system.stack.stop().await.unwrap();
     }
 }

@@ -8,8 +8,9 @@
 
 use cosigner_workspace::ceremony::{Input as Notice, TransactionRecord, TransactionStatus};
 use countersign_mpc::public;
+use countersign_tests::bench::{Progress, number};
 use countersign_tests::simulator::{
-    Base, Client, Faults, GROUP, KEY, Setting, Signed, VAULT, World, eip191, path_of, purpose,
+    Base, Client, FaultKind, Faults, GROUP, KEY, Setting, Signed, VAULT, World, eip191, path_of, purpose,
 };
 use countersign_wire::Text;
 use countersign_wire::ceremony::CosignerMessage;
@@ -26,7 +27,9 @@ const NEW_KEY: KeyId = KeyId([10; 16]);
 /// The vault account of the new key.
 const NEW_VAULT: u32 = 1;
 /// A line about the way is printed after so many seeds.
-const PROGRESS: u64 = 500;
+const PROGRESS: u64 = 250;
+/// So many seeds draw every kind of fault.
+const MANY: u64 = 50;
 
 #[test]
 fn an_approved_message_is_signed_and_a_rejected_one_is_not() {
@@ -248,40 +251,49 @@ fn check_executions(seed: u64, world: &World) {
     assert_eq!(world.workspace.store.keys[&NEW_KEY].status, KeyStatus::Ready, "{}", describe(seed, world));
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
-}
-
 /// The seeds of one half: two tests share them, so that two cores are used.
-fn storms(half: u64) {
+fn storms(half: u64, name: &str) {
     if let Some(seed) = number("COUNTERSIGN_SEED") {
         if seed % 2 == half {
             storm(seed);
         }
         return;
     }
+    let progress = Progress::new(name);
     let usual = if std::env::var_os("COUNTERSIGN_DEEP").is_some() { 10_000 } else { 1_000 };
     let first = number("COUNTERSIGN_FIRST_SEED").unwrap_or(0);
     let end = number("COUNTERSIGN_SEEDS").unwrap_or(usual);
+    assert!(first < end, "there is no seed from {first} to before {end}: nothing would be tested");
     let (mut seeds, mut crashes) = (0u64, 0u64);
+    let mut happened: BTreeMap<FaultKind, u64> = BTreeMap::new();
     for seed in (first..end).filter(|seed| seed % 2 == half) {
-        crashes += u64::from(storm(seed).crashes);
+        let world = storm(seed);
+        crashes += u64::from(world.crashes);
+        for (kind, times) in world.happened {
+            *happened.entry(kind).or_default() += times;
+        }
         seeds += 1;
         if seeds.is_multiple_of(PROGRESS) {
-            println!("{seeds} seeds, {crashes} crashes; COUNTERSIGN_FIRST_SEED={} goes on from here", seed + 1);
+            let next = seed + 1;
+            progress.say(&format!("{seeds} seeds, {crashes} crashes; COUNTERSIGN_FIRST_SEED={next} goes on from here"));
         }
     }
-    println!("{seeds} seeds from {first} to {end}, {crashes} crashes");
+    progress.say(&format!("{seeds} seeds from {first} to {end}, {crashes} crashes; faults: {happened:?}"));
+    if seeds >= MANY {
+        for kind in FaultKind::ALL {
+            assert!(happened.contains_key(&kind), "{kind:?} never happened: {happened:?}");
+        }
+    }
 }
 
 #[test]
 fn t19_storms_of_even_seeds_sign_only_what_was_approved_and_leave_everything_working() {
-    storms(0);
+    storms(0, "storms-even");
 }
 
 #[test]
 fn t19_storms_of_odd_seeds_sign_only_what_was_approved_and_leave_everything_working() {
-    storms(1);
+    storms(1, "storms-odd");
 }
 
 /// Seeds that are replayed: of all settings.

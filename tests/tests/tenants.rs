@@ -89,10 +89,13 @@ async fn signs(stack: &Stack, tenant: &Tenant, message: &str) -> Value {
     ended
 }
 
-/// The answer must be 404, in words that say nothing of what there is elsewhere.
+/// The answer must be 404, in words that say nothing of what there is elsewhere, and not because there is no such path.
 fn finds_nothing(what: &str, answer: Result<Value, ApiError>) {
     match answer {
-        Err(ApiError::Refused { status: 404, body, .. }) => assert_eq!(body["reason"], "not_found", "{what}: {body}"),
+        Err(ApiError::Refused { status: 404, message, body, .. }) => {
+            assert_eq!(body["reason"], "not_found", "{what}: {body}");
+            assert!(message.contains("in this workspace"), "{what}: {message}");
+        }
         other => panic!("{what}: expected 404, got {other:?}"),
     }
 }

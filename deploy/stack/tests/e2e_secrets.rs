@@ -63,6 +63,14 @@ fn secrets(folder: &Path) -> Vec<Secret> {
     secrets
 }
 
+/// The limits, soft and hard, of what a process leaves behind when it is aborted.
+fn largest_core_dump(pid: u32) -> [String; 2] {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    let mut words = line.split_whitespace().map(str::to_owned);
+    [words.next().unwrap(), words.next().unwrap()]
+}
+
 #[tokio::test]
 async fn e2e_t48_secrets_are_in_no_log_no_metric_no_database_and_no_status() {
     let folder = tempfile::tempdir().unwrap();
@@ -86,6 +94,12 @@ async fn e2e_t48_secrets_are_in_no_log_no_metric_no_database_and_no_status() {
     let metrics = http.get(format!("http://{}/metrics", ready["metrics"].as_str().unwrap())).send().await.unwrap();
     shown.push(("metrics of the workspace".into(), metrics.bytes().await.unwrap().to_vec()));
     assert!(shown.iter().all(|(_, bytes)| bytes.len() > 100), "empty answers prove nothing");
+    let mut enclaves = 0;
+    for process in system.stack.running().iter().filter(|p| p.name.ends_with("-enclave")) {
+        assert_eq!(largest_core_dump(process.pid), ["0", "0"], "{}", process.name);
+        enclaves += 1;
+    }
+    assert_eq!(enclaves, system.stack.members.len());
     assert_eq!(system.stack.stop().await.unwrap(), [""; 0]);
 
     let root = folder.path();

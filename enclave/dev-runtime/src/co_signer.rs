@@ -9,6 +9,7 @@ use cosigner_core::{Capabilities, Core};
 use cosigner_dev::{DevelopmentRoot, FileKeyProvider, SoftwareNsm, measure_executable, test_primes};
 use cosigner_enclave::Parts;
 use cosigner_enclave::clock::{Clock, ReadClock};
+use cosigner_enclave::core_dumps;
 use cosigner_enclave::transport::Unix;
 use countersign_mpc::Cggmp24;
 use countersign_wire::command::Measurements;
@@ -22,6 +23,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs until a signal ends it.
 pub fn run(arguments: &Run) -> Result<ExitCode> {
+    core_dumps::forbid()?;
     warn("DEVELOPMENT enclave: this process protects no key from the owner of this machine");
     let given_primes = match arguments.test_primes {
         Some(index) => {

@@ -11,11 +11,13 @@
 //! | [`clock`] | time, from the security module and never from the host |
 //! | [`entropy`], [`nsm`] | randomness, attestation and measurements of the security module |
 //! | [`key_service`] | who wraps the instance's data key |
+//! | [`core_dumps`], [`panic_report`] | what must not be left behind where something goes wrong |
 //!
 //! Everything is generic over transport, clock and key service, so that the production and the development binary run
 //! the same code; what each trusts is decided in its `main.rs` and nowhere else.
 
 pub mod clock;
+pub mod core_dumps;
 pub mod dial;
 pub mod engine;
 pub mod entropy;

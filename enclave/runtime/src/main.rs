@@ -5,6 +5,7 @@
 
 use cosigner_core::{Capabilities, Core};
 use cosigner_enclave::clock::{Clock, ClockError};
+use cosigner_enclave::core_dumps::{self, CoreDumpError};
 use cosigner_enclave::engine::{Fatal, Parts};
 use cosigner_enclave::entropy::{self, Entropy, EntropyError};
 use cosigner_enclave::key_service::KmsNotBuilt;
@@ -35,6 +36,8 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
+    CoreDump(#[from] CoreDumpError),
+    #[error(transparent)]
     Nsm(#[from] NsmError),
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<Result<(), Fatal>, StartError> {
+    core_dumps::forbid()?;
     tracing::info!(version = VERSION, "cosigner-enclave");
     let cid = parent_cid()?;
     let nsm = Nsm::open()?;

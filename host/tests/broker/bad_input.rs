@@ -7,10 +7,13 @@ use countersign_wire::frame::header;
 use countersign_wire::host_link::{FromEnclave, Opening};
 use tokio::io::AsyncWriteExt;
 
+/// Threads and arenas of the allocator may come, of 64 MiB each; one of the announced frames would be 4 GiB.
+const MAX_GROWTH_KIB: u64 = 1024 * 1024;
+
 #[tokio::test]
 async fn t45_a_frame_over_the_limit_closes_the_connection_before_anything_is_allocated() {
     let host = Host::start(&[]).await;
-    let before = host.resident_kib();
+    let before = host.peak_virtual_kib();
     for _ in 0..20 {
         // On a new connection and on the control connection: four gigabytes are announced.
         let mut stream = connect(&host).await;
@@ -25,8 +28,8 @@ async fn t45_a_frame_over_the_limit_closes_the_connection_before_anything_is_all
     stream.write_all(&header(Opening::MAX_BYTES + 1).unwrap()).await.unwrap();
     assert!(read_frame(&mut stream).await.is_none());
     host.metric_reaches("countersign_host_enclave_refused_total{reason=\"too_large\"}", 41.0).await;
-    let grown = host.resident_kib().saturating_sub(before);
-    assert!(grown < 16 * 1024, "{grown} KiB");
+    let grown = host.peak_virtual_kib().saturating_sub(before);
+    assert!(grown < MAX_GROWTH_KIB, "{grown} KiB");
 }
 
 #[tokio::test]

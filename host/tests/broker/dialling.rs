@@ -117,7 +117,7 @@ async fn streams_over_the_limit_are_told_so_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_stream_that_stands_still_or_only_asks_is_ended() {
-    let limits = "idle_timeout_ms = 200\nrequest_timeout_ms = 300\nmax_requests = 2";
+    let limits = "idle_timeout_ms = 2000\nrequest_timeout_ms = 2000\nmax_requests = 2";
     let host = Host::start(&[("dial", limits)]).await;
     let mut idle = open(&host).await;
     assert_eq!(ask(&mut idle, to(echo().await)).await, DialAnswer::Connected);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -90,15 +91,18 @@ async fn everything_acknowledged_survives_kill_9_in_the_middle_of_many_batches()
                 }
             }
         });
+        let (began, first) = oneshot::channel();
         let reading = tokio::spawn(async move {
-            let mut last = stored;
+            let (mut last, mut began) = (stored, Some(began));
             while let Some(payload) = crate::enclave::read_frame(&mut reader).await {
                 last += 1;
                 assert_eq!(FromHost::decode(&payload).unwrap(), FromHost::Persisted { sequence: last - stored });
+                let _ = began.take().map(|began| began.send(()));
             }
             last
         });
-        tokio::time::sleep(Duration::from_millis(60 + 70 * round)).await;
+        timeout(PATIENCE, first).await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(70 * round)).await;
         host.kill().await;
         let last = timeout(PATIENCE, reading).await.unwrap().unwrap();
         writing.abort();

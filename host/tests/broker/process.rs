@@ -123,12 +123,29 @@ impl Host {
 
     /// Status code and body.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.http).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        self.try_get(path).await.expect("an answer")
+    }
+
+    /// Status code and body, unless the host hangs up instead.
+    async fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(&self.http).await.ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.ok()?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+        stream.read_to_string(&mut answer).await.ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// The same, asked again while the host hangs up instead.
+    pub async fn get_when_served(&self, path: &str) -> (u16, String) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = self.try_get(path).await {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path} is not served");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub fn http_address(&self) -> &str {
@@ -144,17 +161,39 @@ impl Host {
 
     /// Waits until a metric is at least `value`.
     pub async fn metric_reaches(&self, name: &str, value: f64) {
+        self.metrics_reach(&[name], value).await;
+    }
+
+    /// Waits until the sum of some metrics is at least `value`, and returns it.
+    pub async fn metrics_reach(&self, names: &[impl AsRef<str>], value: f64) -> f64 {
         let deadline = Instant::now() + PATIENCE;
-        while self.metric(name).await < value {
-            assert!(Instant::now() < deadline, "{name} did not reach {value}:\n{}", self.get("/metrics").await.1);
+        loop {
+            let mut sum = 0.0;
+            for name in names {
+                sum += self.metric(name.as_ref()).await;
+            }
+            if sum >= value {
+                return sum;
+            }
+            let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+            assert!(Instant::now() < deadline, "{names:?}: {sum} of {value}:\n{}", self.get("/metrics").await.1);
             sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// Most virtual memory so far, in KiB: what is allocated counts, also where nothing was written to it.
+    pub fn peak_virtual_kib(&self) -> u64 {
+        self.memory_kib("VmPeak:")
+    }
+
+    fn memory_kib(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|l| l.starts_with(what)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

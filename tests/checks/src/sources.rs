@@ -38,9 +38,53 @@ pub fn read(root: &Path, folder: &str, extensions: &[&str]) -> io::Result<Vec<So
     Ok(sources)
 }
 
-/// The part of a Rust file before its test module.
-pub fn product_part(text: &str) -> &str {
-    text.find("\n#[cfg(test)]").and_then(|end| text.get(..end)).unwrap_or(text)
+/// A Rust file without its inline test module and without comments, line by line. What else is marked as a test's counts.
+fn product_lines(text: &str) -> Vec<&str> {
+    let (mut marked, mut inside) = (false, false);
+    let mut product = Vec::new();
+    for line in text.lines() {
+        let ends = inside && line == "}";
+        inside |= marked && line == "mod tests {";
+        marked = line == "#[cfg(test)]" || marked && line.starts_with("#[");
+        product.push(if inside { "" } else { line.split("//").next().unwrap_or_default() });
+        inside &= !ends;
+    }
+    product
+}
+
+/// Imports of groups, with the number of their first line, as if each were imported alone: `std::{fs, net::{TcpStream}}`
+/// names `std::fs` and `std::net::TcpStream`.
+fn grouped_imports(lines: &[&str]) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        let Some((before, _)) = line.split_once("use ") else { continue };
+        if !before.trim().is_empty() && !before.trim().starts_with("pub") {
+            continue;
+        }
+        let rest = lines.iter().skip(i).copied().collect::<Vec<_>>().join(" ");
+        let import = rest.split(';').next().and_then(|import| import.split_once("use "));
+        let paths = import.map(|(_, tree)| tree).filter(|tree| tree.contains('{')).map(paths_of);
+        found.extend(paths.into_iter().flatten().map(|path| (i, path)));
+    }
+    found
+}
+
+fn paths_of(tree: &str) -> Vec<String> {
+    let Some((prefix, (group, _))) = tree.split_once('{').and_then(|(p, rest)| Some((p, rest.rsplit_once('}')?)))
+    else {
+        return vec![tree.trim().to_owned()];
+    };
+    let mut depth = 0usize;
+    let parts = group.split(|c| {
+        match c {
+            '{' => depth = depth.saturating_add(1),
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    let parts = parts.map(str::trim).filter(|part| !part.is_empty());
+    parts.flat_map(paths_of).map(|path| format!("{}{path}", prefix.trim())).collect()
 }
 
 fn lines_with<'a>(source: &'a Source, text: &'a str, words: &'a [String]) -> impl Iterator<Item = String> + 'a {
@@ -88,11 +132,15 @@ pub const HIDDEN_INPUTS: &[&str] = &[
 /// Uses of hidden inputs in product code, comments not counted.
 pub fn hidden_inputs(sources: &[Source]) -> Vec<String> {
     let words: Vec<String> = HIDDEN_INPUTS.iter().map(|w| (*w).to_owned()).collect();
-    let code = |s: &Source| {
-        let lines = product_part(&s.text).lines().map(|l| l.split("//").next().unwrap_or_default());
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    sources.iter().flat_map(|s| lines_with(s, &code(s), &words).collect::<Vec<_>>()).collect()
+    let mut found = Vec::new();
+    for source in sources {
+        let mut lines: Vec<String> = product_lines(&source.text).into_iter().map(str::to_owned).collect();
+        for (i, path) in grouped_imports(&product_lines(&source.text)) {
+            lines.get_mut(i).into_iter().for_each(|line| line.extend([" ", &path]));
+        }
+        found.extend(lines_with(source, &lines.join("\n"), &words));
+    }
+    found
 }
 
 /// Uses of `countersign_mpc` in the workspace beyond its public half: it holds no share and runs no protocol.
@@ -161,10 +209,31 @@ mod tests {
     fn a_hidden_input_is_found_in_product_code_only() {
         assert_eq!(hidden_inputs(&[source("use std::fs;\n")]).len(), 1);
         assert_eq!(hidden_inputs(&[source("fn f() { Instant::now(); }\n")]).len(), 1);
-        assert!(
-            hidden_inputs(&[source("// no SystemTime here\n#[cfg(test)]\nmod tests { use std::fs; }\n")]).is_empty()
-        );
-        assert!(hidden_inputs(&[source("fn f() {}\n#[cfg(test)]\nmod tests { use std::fs; }\n")]).is_empty());
+        assert!(hidden_inputs(&[source("// no SystemTime here\n")]).is_empty());
+        assert!(hidden_inputs(&[source("fn f() {}\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n")]).is_empty());
+        let allowed = "fn f() {}\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n    use std::fs;\n}\n";
+        assert!(hidden_inputs(&[source(allowed)]).is_empty());
+    }
+
+    #[test]
+    fn a_test_module_hides_nothing_but_itself() {
+        for before in ["#[cfg(test)]\nmod tests;\n", "#[cfg(test)]\nmod tests {\n    fn a() {}\n}\n"] {
+            assert_eq!(hidden_inputs(&[source(&format!("{before}use std::fs;\n"))]).len(), 1, "{before}");
+        }
+        assert_eq!(hidden_inputs(&[source("mod tests {\n    use std::fs;\n}\n")]).len(), 1);
+    }
+
+    #[test]
+    fn a_hidden_input_is_found_in_a_group_of_imports() {
+        for group in [
+            "use std::{fs, sync::Arc};",
+            "pub(crate) use std::{\n    collections::{BTreeMap, BTreeSet},\n    env,\n};",
+            "    use std::{io, net::{IpAddr, TcpStream}};",
+            "use std::net::{\n    IpAddr, UdpSocket,\n};",
+        ] {
+            assert_eq!(hidden_inputs(&[source(group)]).len(), 1, "{group}");
+        }
+        assert!(hidden_inputs(&[source("use std::{collections::BTreeMap, net::{IpAddr}};")]).is_empty());
     }
 
     #[test]

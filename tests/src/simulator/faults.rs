@@ -3,6 +3,50 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
+/// A way in which something goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// See [`Faults::drop`].
+    Drop,
+    /// See [`Faults::duplicate`].
+    Duplicate,
+    /// See [`Faults::tamper`].
+    Tamper,
+    /// See [`Faults::replay`].
+    Replay,
+    /// See [`Faults::cross_wire`].
+    CrossWire,
+    /// See [`Faults::crash`].
+    Crash,
+    /// See [`Faults::impersonate`].
+    Impersonate,
+    /// See [`Faults::host_crash`].
+    HostCrash,
+    /// See [`Faults::link_break`].
+    LinkBreak,
+    /// See [`Faults::workspace_crash`].
+    WorkspaceCrash,
+    /// See [`Faults::exchange`].
+    Exchange,
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Drop,
+        Self::Duplicate,
+        Self::Tamper,
+        Self::Replay,
+        Self::CrossWire,
+        Self::Crash,
+        Self::Impersonate,
+        Self::HostCrash,
+        Self::LinkBreak,
+        Self::WorkspaceCrash,
+        Self::Exchange,
+    ];
+}
+
 /// What goes wrong, and until when.
 #[derive(Debug, Clone)]
 pub struct Faults {
@@ -51,6 +95,23 @@ impl Faults {
             exchange: 0,
             delay_ms: 20,
             until_ms: 0,
+        }
+    }
+
+    /// The chance of one kind.
+    pub fn chance(&self, kind: FaultKind) -> u32 {
+        match kind {
+            FaultKind::Drop => self.drop,
+            FaultKind::Duplicate => self.duplicate,
+            FaultKind::Tamper => self.tamper,
+            FaultKind::Replay => self.replay,
+            FaultKind::CrossWire => self.cross_wire,
+            FaultKind::Crash => self.crash,
+            FaultKind::Impersonate => self.impersonate,
+            FaultKind::HostCrash => self.host_crash,
+            FaultKind::LinkBreak => self.link_break,
+            FaultKind::WorkspaceCrash => self.workspace_crash,
+            FaultKind::Exchange => self.exchange,
         }
     }
 

@@ -23,7 +23,7 @@ mod workspace;
 mod world;
 
 pub use cosigner::{SimulatedCosigner, measurements};
-pub use faults::Faults;
+pub use faults::{FaultKind, Faults};
 pub use hostile::{Answer, SECOND_WORKSPACE, session};
 pub use malicious::{Echoing, Fault, Faulty};
 pub use people::{Client, SimulatedHandler};

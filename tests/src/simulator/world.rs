@@ -3,7 +3,7 @@
 mod network;
 
 use super::cosigner::{Disk, SimulatedCosigner, measurements};
-use super::faults::{Faults, between, happens};
+use super::faults::{FaultKind, Faults, between, happens};
 use super::people::SimulatedHandler;
 use super::scenario::Base;
 use super::scheme::SimulatedScheme;
@@ -97,6 +97,8 @@ pub struct World {
     /// Peer packets that a test wants to see or change before they are delivered: returns what to deliver.
     pub on_peer: Option<OnPeer>,
     pub crashes: u32,
+    /// How often each kind of fault was drawn.
+    pub happened: BTreeMap<FaultKind, u64>,
     /// Schemes of single co-signers, instead of the common one: a party whose software misbehaves.
     pub schemes: BTreeMap<usize, Box<dyn Scheme>>,
     /// Sees every effect of every co-signer before it is carried out.
@@ -152,6 +154,7 @@ impl World {
             trace: [0; 32],
             on_peer: None,
             crashes: 0,
+            happened: BTreeMap::new(),
             schemes: BTreeMap::new(),
             on_effect: None,
             images: BTreeMap::new(),
@@ -178,8 +181,13 @@ impl World {
         self.now.saturating_sub(self.started) < self.faults.until_ms
     }
 
-    fn chance(&mut self, chance: u32) -> bool {
-        self.stormy() && happens(&mut self.rng, chance)
+    /// Whether this goes wrong now.
+    fn happens(&mut self, kind: FaultKind) -> bool {
+        let happens = self.stormy() && happens(&mut self.rng, self.faults.chance(kind));
+        if happens {
+            *self.happened.entry(kind).or_default() += 1;
+        }
+        happens
     }
 
     fn delay(&mut self) -> u64 {
@@ -355,13 +363,13 @@ impl World {
             panic!("co-signer {i} stopped: {failure}");
         }
         for effect in effects {
-            if self.chance(self.faults.crash) {
+            if self.happens(FaultKind::Crash) {
                 return self.crash(i);
             }
-            if self.chance(self.faults.host_crash) {
+            if self.happens(FaultKind::HostCrash) {
                 self.lose_host(i);
             }
-            if self.chance(self.faults.link_break) {
+            if self.happens(FaultKind::LinkBreak) {
                 self.break_link(i);
             }
             self.perform(i, effect);
@@ -505,7 +513,7 @@ impl World {
         let answered = self.on_exchange.as_mut().and_then(|answer| answer(i, spec));
         let outcome = if let Some(outcome) = answered {
             outcome
-        } else if self.chance(self.faults.exchange) {
+        } else if self.happens(FaultKind::Exchange) {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {
             match spec.purpose {
@@ -546,7 +554,7 @@ impl World {
                 self.workspace.store.put(*record);
             }
         }
-        if self.chance(self.faults.workspace_crash) {
+        if self.happens(FaultKind::WorkspaceCrash) {
             return self.restart_workspace();
         }
         for order in others {

@@ -1,8 +1,9 @@
 //! Sealed state: the host refuses to store it, or claims that it did.
 
-use crate::Scene;
 use crate::broker::Said;
+use crate::{DEADLINE, Scene};
 use countersign_stack::Ask;
+use countersign_stack::wait::{Seen, until};
 use countersign_wire::Text;
 use countersign_wire::ceremony::CosignerMessage;
 use countersign_wire::host_link::{FromEnclave, FromHost};
@@ -38,9 +39,13 @@ pub async fn does_not_store(scene: &mut Scene) {
     let asked = scene.times_asked();
     let ask = Ask::message(scene.vault.id, b"not stored");
     let made = scene.system.client.post("/v1/transactions", &ask.body).await.unwrap();
+    until("something to be stored", DEADLINE, || async {
+        Ok(if after.lock().unwrap().0 { Seen::Done(()) } else { Seen::NotYet("nothing yet".into()) })
+    })
+    .await
+    .unwrap();
     tokio::time::sleep(LISTEN).await;
-    let (refused, said) = after.lock().unwrap().clone();
-    assert!(refused, "nothing was to be stored");
+    let said = after.lock().unwrap().1.clone();
     assert_eq!(said, [""; 0], "said although it was not stored");
     let id = made["id"].as_str().unwrap().to_owned();
     let transaction = scene.system.client.get(&format!("/v1/transactions/{id}")).await.unwrap();

@@ -1,14 +1,16 @@
 //! Messages that claim to be the workspace's.
 
-use crate::Scene;
 use crate::broker::Said;
+use crate::{DEADLINE, Scene};
 use countersign_stack::Ask;
+use countersign_stack::wait::{Seen, until};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
 use countersign_wire::host_link::{FromEnclave, FromHost};
 use countersign_wire::ids::{PairingId, SessionId, TransactionId};
 use countersign_wire::relay::{RelayDown, RelayUp};
 use countersign_wire::transaction::TransactionRequest;
 use countersign_wire::{Bytes, Message, Signed, SigningIdentity};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,12 +54,25 @@ pub async fn speaks_in_the_workspaces_name(scene: &Scene) {
         vec![said]
     }));
     assert!(scene.asks("the host listens").await);
-    let genuine: Vec<_> = heard.lock().unwrap().iter().filter_map(from_workspace).collect();
-    let request = genuine.iter().find_map(|(pairing, signed)| match signed.peek_unverified().unwrap() {
+    let messages = || -> Vec<_> { heard.lock().unwrap().iter().filter_map(from_workspace).collect() };
+    let request = messages().iter().find_map(|(pairing, signed)| match signed.peek_unverified().unwrap() {
         ToCosigner { to, message: WorkspaceMessage::Authorise(request) } => Some((*pairing, to, request)),
         _ => None,
     });
     let (pairing, to, request) = request.expect("the workspace asked for an Authorisation");
+    // The workspace may have the signature from another co-signer, and this one's word is still to come.
+    until("the customer's word on the signature", DEADLINE, || async {
+        let told = heard.lock().unwrap().iter().filter_map(to_workspace).any(
+            |said| matches!(said, CosignerMessage::SignatureDone { transaction, .. } if transaction == request.transaction),
+        );
+        Ok(if told { Seen::Done(()) } else { Seen::NotYet("not told".into()) })
+    })
+    .await
+    .unwrap();
+    // Each once: a message beside its own copy would be spliced with itself below, and be genuine.
+    let mut known = BTreeSet::new();
+    let mut genuine = messages();
+    genuine.retain(|(_, signed)| known.insert(borsh::to_vec(signed).unwrap()));
 
     // Forged with a key of the host's own: another message to sign, and every message heard.
     let own = SigningIdentity::from_secret(&[7; 32]);

@@ -91,6 +91,7 @@ fn start(es256: bool, extra: &[&str]) -> Running {
     };
     let address: std::net::SocketAddr = ready["listen"].as_str().unwrap().parse().unwrap();
     let client = reqwest::Client::builder()
+        .no_proxy()
         .add_root_certificate(reqwest::Certificate::from_pem(cert.pem().as_bytes()).unwrap())
         .resolve("localhost", address)
         .build()

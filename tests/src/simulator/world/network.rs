@@ -1,7 +1,7 @@
 //! The links of the hosts and the relay between co-signers and workspace: what is lost, changed, doubled, delayed or
 //! delivered to another.
 
-use super::{Event, Input, LinkDown, Notice, World, between};
+use super::{Event, FaultKind, Input, LinkDown, Notice, World, between};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
 use countersign_wire::ids::PartyId;
 use countersign_wire::relay::{RelayDown, RelayUp};
@@ -49,23 +49,23 @@ impl World {
             return;
         }
         self.note("up", &[&[i as u8][..], &frame.len().to_be_bytes()].concat());
-        if self.chance(self.faults.drop) {
+        if self.happens(FaultKind::Drop) {
             return;
         }
         self.said.push_back(frame.clone());
         if self.said.len() > 64 {
             self.said.pop_front();
         }
-        if self.chance(self.faults.impersonate) {
+        if self.happens(FaultKind::Impersonate) {
             let (pick, delay) = (self.rng.next_u32() as usize % self.said.len(), self.delay());
             let frame = self.said[pick].clone();
             self.at(delay, Event::Up { cosigner: i, frame });
         }
-        if self.chance(self.faults.tamper) {
+        if self.happens(FaultKind::Tamper) {
             let bit = self.rng.next_u32() as usize % (frame.len() * 8);
             frame[bit / 8] ^= 1 << (bit % 8);
         }
-        if self.chance(self.faults.duplicate) {
+        if self.happens(FaultKind::Duplicate) {
             let delay = self.delay();
             self.at(delay, Event::Up { cosigner: i, frame: frame.clone() });
         }
@@ -74,7 +74,7 @@ impl World {
     }
 
     pub(super) fn up(&mut self, i: usize, frame: &[u8]) {
-        if self.chance(self.faults.workspace_crash) {
+        if self.happens(FaultKind::WorkspaceCrash) {
             self.restart_workspace();
         }
         match RelayUp::decode(frame) {
@@ -89,7 +89,7 @@ impl World {
             }
             Ok(RelayUp::Peer { to, packet }) => {
                 let Some(mut from) = self.cosigners[i].party else { return };
-                if self.chance(self.faults.impersonate) {
+                if self.happens(FaultKind::Impersonate) {
                     let pick = self.rng.next_u32() as usize % self.cosigners.len();
                     from = self.cosigners[pick].party.unwrap_or(from);
                 }
@@ -115,10 +115,10 @@ impl World {
     /// A frame for a co-signer, through its hostile host.
     pub(super) fn down(&mut self, mut i: usize, mut frame: Vec<u8>) {
         self.note("down", &[&[i as u8][..], &frame.len().to_be_bytes()].concat());
-        if self.chance(self.faults.drop) {
+        if self.happens(FaultKind::Drop) {
             return;
         }
-        if self.chance(self.faults.cross_wire) {
+        if self.happens(FaultKind::CrossWire) {
             i = self.rng.next_u32() as usize % self.cosigners.len();
         }
         let seen = &mut self.cosigners[i].seen;
@@ -126,15 +126,15 @@ impl World {
         if seen.len() > 64 {
             seen.pop_front();
         }
-        if self.chance(self.faults.tamper) {
+        if self.happens(FaultKind::Tamper) {
             let bit = self.rng.next_u32() as usize % (frame.len() * 8);
             frame[bit / 8] ^= 1 << (bit % 8);
         }
         let mut copies = vec![frame];
-        if self.chance(self.faults.duplicate) {
+        if self.happens(FaultKind::Duplicate) {
             copies.push(copies[0].clone());
         }
-        if self.chance(self.faults.replay) {
+        if self.happens(FaultKind::Replay) {
             let pick = self.rng.next_u32() as usize % self.cosigners[i].seen.len();
             copies.push(self.cosigners[i].seen[pick].clone());
         }
