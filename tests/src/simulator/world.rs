@@ -279,7 +279,6 @@ impl World {
 
     /// Something happens to a co-signer after `delay` ms.
     pub fn input(&mut self, i: usize, delay: u64, input: Input) {
-        // The key service answers in any case.
         let own = matches!(
             input,
             Input::Job { .. } | Input::Tick | Input::HostConnected | Input::HostGone | Input::SealingKey(_)
@@ -583,10 +582,11 @@ fn is_for_host(effect: &Effect) -> bool {
         | Effect::Admin { .. }
         | Effect::AdminClose { .. }
         | Effect::Exchange { .. }
-        | Effect::GenerateSealingKey { .. }
-        | Effect::UnwrapSealingKey { .. }
         | Effect::Report { .. } => true,
-        Effect::StartJob { .. }
+        // The key service answers in any case, if only that it was not reached.
+        Effect::GenerateSealingKey { .. }
+        | Effect::UnwrapSealingKey { .. }
+        | Effect::StartJob { .. }
         | Effect::JobMessage { .. }
         | Effect::FinishJob { .. }
         | Effect::DropJob { .. }
