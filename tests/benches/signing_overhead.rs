@@ -1,7 +1,7 @@
 //! Processor time of a full signature: the bare library, our scheme around it, and whole co-signers around that, for the
 //! same number of parties in the same run.
 //!
-//! `COUNTERSIGN_BENCH_REPS=5 cargo bench --profile release -p countersign-tests --bench signing_overhead`
+//! `COUNTERSIGN_BENCH_REPS=5 cargo bench --profile release --workspace --bench signing_overhead`
 //!
 //! One repetition makes one signature each way, in turns, all parties on this one thread.
 //!
