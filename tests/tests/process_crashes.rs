@@ -358,7 +358,7 @@ impl Crashes {
 
     /// Otherwise the crashes came too early or too late, and nothing was shown.
     fn something_was_interrupted(&self, rounds: u64) {
-        let least = rounds / INTERRUPTED_ONE_IN;
+        let least = (rounds / INTERRUPTED_ONE_IN).max(1);
         assert!(self.interrupting >= least, "{} of {rounds} met something: {:?}", self.interrupting, self.met);
         let transactions: u64 = self.interrupted.values().sum();
         let completed = self.interrupted.contains_key("COMPLETED");

@@ -9,7 +9,7 @@ use countersign_wire::relay::RelayDown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Most frames that wait for one link, whatever their size.
 const MAX_QUEUE_FRAMES: usize = 8192;
@@ -22,6 +22,8 @@ struct Link {
     /// `None` where it was cut and has not ended yet.
     frames: Option<mpsc::Sender<Frame>>,
     queued_bytes: Arc<AtomicUsize>,
+    /// Gone where the link was replaced or cut.
+    standing: Option<watch::Sender<()>>,
 }
 
 /// The receiving end of a link.
@@ -30,6 +32,7 @@ pub struct LinkEnd {
     pub number: u64,
     frames: mpsc::Receiver<Frame>,
     queued_bytes: Arc<AtomicUsize>,
+    stands: watch::Receiver<()>,
 }
 
 impl LinkEnd {
@@ -38,6 +41,12 @@ impl LinkEnd {
         let frame = self.frames.recv().await?;
         self.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
         Some(frame)
+    }
+
+    /// Waits until the link is replaced or cut, whatever still waits to be sent over it.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stands = self.stands.clone();
+        async move { while stands.changed().await.is_ok() {} }
     }
 }
 
@@ -98,10 +107,12 @@ impl Hub {
         let mut links = lock(&self.links);
         links.0 = links.0.saturating_add(1);
         let number = links.0;
-        let link = Link { number, frames: Some(frames), queued_bytes: Arc::clone(&queued_bytes) };
+        let (sender, stands) = watch::channel(());
+        let link =
+            Link { number, frames: Some(frames), queued_bytes: Arc::clone(&queued_bytes), standing: Some(sender) };
         links.1.insert(party, link);
         self.metrics.links(links.1.len());
-        LinkEnd { number, frames: receiver, queued_bytes }
+        LinkEnd { number, frames: receiver, queued_bytes, stands }
     }
 
     /// A co-signer's link went down. Says whether it was the newest.
@@ -118,7 +129,7 @@ impl Hub {
     /// Ends a co-signer's link: whoever carries it learns that it is over, and says so to [`Self::disconnect`].
     pub fn cut(&self, party: &PartyId) {
         if let Some(link) = lock(&self.links).1.get_mut(party) {
-            link.frames = None;
+            (link.frames, link.standing) = (None, None);
         }
     }
 
@@ -206,6 +217,21 @@ mod tests {
         assert_eq!(hub.relay(A, &C, packet(3)), Err(NotQueued::NoCommonGroup));
         assert_eq!(hub.relay(C, &A, packet(3)), Err(NotQueued::NoCommonGroup));
         assert_eq!(hub.relay(A, &A, packet(3)), Err(NotQueued::NoCommonGroup));
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_cut_or_replaced_is_over_at_once_whatever_waits_in_it() {
+        let hub = hub();
+        let b = hub.connect(B);
+        while hub.relay(A, &B, packet(500)).is_ok() {}
+        let mut over = std::pin::pin!(b.over());
+        assert!(futures_util::poll!(over.as_mut()).is_pending());
+        hub.cut(&B);
+        over.await;
+        let b = hub.connect(B);
+        let over = b.over();
+        let _newer = hub.connect(B);
+        over.await;
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
+use crate::store::transactions::StoredTransaction;
 use crate::store::{Store, StoreError, ceremonies, transactions};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
@@ -208,6 +209,10 @@ struct Runner {
     entropy: SystemEntropy,
 }
 
+async fn stored(store: &Store, id: &TransactionId) -> Result<Option<StoredTransaction>, StoreError> {
+    transactions::get(&mut *store.read().await?, id).await
+}
+
 impl Runner {
     async fn run(mut self) -> Result<(), ServiceError> {
         let mut group = Vec::new();
@@ -234,7 +239,7 @@ impl Runner {
         let mut records = Vec::new();
         let mut messages = Vec::new();
         let mut waiting = Vec::new();
-        let group = self.resumed(group).await?;
+        let group = self.resumed(group).await;
         for (input, durable) in group {
             for effect in self.parts.coordinator.step(self.parts.clock.now_ms(), &mut self.entropy, input) {
                 match effect {
@@ -266,7 +271,7 @@ impl Runner {
     /// What is asked, as inputs; what is to be resumed comes first, each once. Everything of the groups before is stored by
     /// now, and only this task ends transactions: a row that is open and not in the coordinator was never told, and none
     /// that has ended begins anew.
-    async fn resumed(&mut self, group: Vec<Request>) -> Result<Vec<(Input, Durable)>, StoreError> {
+    async fn resumed(&mut self, group: Vec<Request>) -> Vec<(Input, Durable)> {
         let (mut first, mut rest, mut read) = (Vec::new(), Vec::new(), BTreeSet::new());
         for Request { what, durable } in group {
             match what {
@@ -276,14 +281,21 @@ impl Runner {
                     first.push((Input::Tick, durable));
                 }
                 What::Resume(id) => {
-                    let stored = transactions::get(&mut *self.parts.store.read().await?, &id).await?;
+                    // Nothing of it is lost: it is stored, and taken up later.
+                    let stored = match stored(&self.parts.store, &id).await {
+                        Ok(stored) => stored,
+                        Err(error) => {
+                            tracing::error!(%error, transaction = %id, "a transaction could not be read");
+                            continue;
+                        }
+                    };
                     let open = stored.map(|s| s.record).filter(|record| !record.status.is_final());
                     first.push((open.map_or(Input::Tick, |record| Input::Submit(Box::new(record))), durable));
                 }
             }
         }
         first.extend(rest);
-        Ok(first)
+        first
     }
 
     fn send(&self, to: PartyId, message: WorkspaceMessage) {

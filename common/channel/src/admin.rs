@@ -131,3 +131,55 @@ pub fn respond<R: RngCore + CryptoRng + ?Sized>(
     let (transport, _) = running.finish()?;
     Ok((transport, message2))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attestation::AttestationPolicy;
+    use cosigner_dev::{DevelopmentRoot, SoftwareNsm};
+    use countersign_attest::Measurements;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use std::sync::Arc;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    /// What the CLI says to an enclave whose document fits, and which signs with this key.
+    fn answered(by: &SigningIdentity) -> Result<AdminChannel, ChannelError> {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let pinned = InstanceId(SigningIdentity::from_secret(&[2; 32]).public());
+        let (mut cli, message1) = AdminInitiator::start(&mut rng).unwrap();
+        let (key, boot) = (StaticKey::generate(&mut rng), BootId([3; 16]));
+        let recipe = Recipe {
+            pattern: Pattern::Nx,
+            initiator: false,
+            prologue: PROLOGUE.to_vec(),
+            static_key: Some(key.copy()),
+            ephemeral: random_secret(&mut rng),
+        };
+        let mut running = recipe.start().unwrap();
+        let hello = Hello::decode(&running.read("handshake message 1", &message1).unwrap()).unwrap();
+        let binding = IdentityBinding::instance(pinned, boot);
+        let channel_key = key.public();
+        let claim =
+            IdentityClaim { binding: &binding, channel_key: &channel_key, nonce: &hello.nonce, prologue: PROLOGUE };
+        let signature = claim.sign(by);
+        let root = Arc::new(DevelopmentRoot::generate().unwrap());
+        let image = Measurements { pcr0: [1; 48], pcr1: [2; 48], pcr2: [3; 48], pcr8: None };
+        let mut nsm = SoftwareNsm::new(root.clone(), "i-1-enc1", image, || NOW_MS);
+        let document = Bytes::new(nsm.attest(&hello.nonce, &binding.hash(), &channel_key).unwrap()).unwrap();
+        let welcome = Welcome { instance: pinned, boot, document, signature };
+        let message2 = running.write(&welcome.encode()).unwrap();
+        let (anchor, measurements) = (root.trust_anchor().unwrap(), [image]);
+        let policy =
+            AttestationPolicy { anchor: &anchor, now_ms: NOW_MS, max_age_ms: 60_000, measurements: &measurements };
+        cli.finish(&message2, &policy)
+    }
+
+    #[test]
+    fn t51_an_enclave_with_the_same_software_cannot_pass_for_another_instance() {
+        assert!(answered(&SigningIdentity::from_secret(&[2; 32])).is_ok());
+        let other = answered(&SigningIdentity::from_secret(&[4; 32])).map(drop);
+        assert!(matches!(other, Err(ChannelError::Identity { .. })), "{other:?}");
+    }
+}

@@ -8,7 +8,7 @@ use crate::background::Background;
 use crate::capability::Capabilities;
 use crate::effect::Effect;
 use crate::input::Input;
-use crate::limits::{MAX_BACKLOG_OF_LINKS, MAX_BLOBS};
+use crate::limits::MAX_BLOBS;
 use crate::outbox::Outbox;
 use crate::serving::{Counts, Cx, ExchangeOwner, JobOwner, Running, Serving};
 use boot::Unlock;
@@ -17,7 +17,7 @@ use claim::{Claim, Fresh};
 use countersign_channel::StaticKey;
 use countersign_wire::admin::{AdminRequest, AdminResponse};
 use countersign_wire::host_link::BlobName;
-use countersign_wire::ids::{BootId, InstanceId};
+use countersign_wire::ids::{BootId, InstanceId, PairingId};
 use countersign_wire::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -111,6 +111,10 @@ impl Core {
             booted_at_ms: self.booted_at_ms,
         };
         let woken = matches!(input, Input::Tick);
+        let link = match &input {
+            Input::LinkData { pairing, .. } => Some(*pairing),
+            _ => None,
+        };
         let mut phase = parts.step(&mut cx, phase, input);
         // Whatever comes in, and however often: what is due by time is done in time.
         let tick = cx.now >= self.next_tick_ms;
@@ -120,7 +124,7 @@ impl Core {
         parts.background.tend(&mut cx, &mut phase);
         let Cx { out, changes, .. } = cx;
         self.phase = phase;
-        self.finish(out, changes);
+        self.finish(out, changes, link);
         if tick {
             self.next_tick_ms = self.now.saturating_add(if self.has_urgent_deadlines() { 100 } else { 500 });
         }
@@ -131,7 +135,12 @@ impl Core {
     }
 
     /// Seals the step's changes and lets its effects out, those that are visible behind the batch.
-    fn finish(&mut self, out: Vec<Effect>, changes: Vec<(crate::seal::BlobId, Option<Zeroizing<Vec<u8>>>)>) {
+    fn finish(
+        &mut self,
+        out: Vec<Effect>,
+        changes: Vec<(crate::seal::BlobId, Option<Zeroizing<Vec<u8>>>)>,
+        link: Option<PairingId>,
+    ) {
         if let Phase::Failed(_) = &self.phase
             && !changes.is_empty()
         {
@@ -142,7 +151,8 @@ impl Core {
         {
             let fresh = serving.sealer.is_fresh();
             let sealed = serving.sealer.seal(changes, &mut *self.caps.entropy).map_err(|e| e.to_string());
-            let persisted = sealed.and_then(|writes| self.outbox.persist(fresh, writes).map_err(|e| e.to_string()));
+            let persisted =
+                sealed.and_then(|writes| self.outbox.persist(fresh, writes, link).map_err(|e| e.to_string()));
             if let Err(detail) = persisted {
                 self.fail(Code::Storage, format!("state cannot be sealed or stored: {detail}"));
                 return;
@@ -336,7 +346,7 @@ impl Parts<'_> {
                     pairing.link_down(cx, reason);
                 }
             }
-            Input::LinkData { .. } if self.outbox.backlog() >= MAX_BACKLOG_OF_LINKS => cx.counts.links_dropped += 1,
+            Input::LinkData { pairing, .. } if self.outbox.is_over_share(&pairing) => cx.counts.links_dropped += 1,
             Input::LinkData { pairing, frame } => {
                 if let Some(pairing) = serving.pairings.get_mut(&pairing).filter(|p| p.record.is_confirmed()) {
                     pairing.link_data(cx, &frame);

@@ -38,9 +38,12 @@ pub const BACKGROUND_RETRY_MS: u64 = 1_000;
 pub const MAX_FORGOTTEN_AT_ONCE: usize = 32;
 /// Batches that the host has not acknowledged.
 pub const MAX_UNACKNOWLEDGED_BATCHES: usize = 1_024;
-/// With so many, what comes over links is dropped: whoever sent it sends it again or gives up. Else links that bring more than
-/// the host stores in time would stop the co-signer, and with it all its tenants.
-pub const MAX_BACKLOG_OF_LINKS: usize = MAX_UNACKNOWLEDGED_BATCHES / 2;
+/// With so many, what comes over the links of pairings that have more than their share of them is dropped: whoever sent it
+/// sends it again or gives up. Else links that bring more than the host stores in time would stop the co-signer, and with it
+/// all its tenants.
+pub const MAX_BACKLOG_OF_LINKS: usize = MAX_UNACKNOWLEDGED_BATCHES / 2 - 64;
+/// The share of one pairing.
+pub const MAX_BACKLOG_SHARE: usize = MAX_UNACKNOWLEDGED_BATCHES / 2 / MAX_PAIRINGS;
 /// Effects that wait for durability.
 pub const MAX_HELD_EFFECTS: usize = 16_384;
 /// Messages that wait for a channel to one peer.
@@ -92,6 +95,8 @@ pub const MAX_WORKSPACE_ANSWER_BYTES: usize = 32 * 1024;
 /// Idle time after which an admin connection is closed.
 pub const ADMIN_IDLE_MS: u64 = 600_000;
 
+/// All pairings together leave room for what the co-signer stores of its own.
+const _: () = assert!(MAX_BACKLOG_OF_LINKS + MAX_PAIRINGS * MAX_BACKLOG_SHARE < MAX_UNACKNOWLEDGED_BATCHES);
 const _: () = assert!(LEDGER_FORGET_MS > LEDGER_KEEP_MS);
 const _: () = assert!(LEDGER_KEEP_MS > 2 * INTENT_MAX_AGE_MS + AUTHORISATION_MS);
 /// What is stored must load again: everything that all pairings may hold, with room for what belongs to the instance.

@@ -2,8 +2,9 @@
 //! before the host acknowledged that batch as durable. Order is kept.
 
 use crate::effect::Effect;
-use crate::limits::{MAX_HELD_EFFECTS, MAX_UNACKNOWLEDGED_BATCHES};
+use crate::limits::{MAX_BACKLOG_OF_LINKS, MAX_BACKLOG_SHARE, MAX_HELD_EFFECTS, MAX_UNACKNOWLEDGED_BATCHES};
 use countersign_wire::host_link::BlobWrite;
+use countersign_wire::ids::PairingId;
 use std::collections::VecDeque;
 
 /// Why the gate stays shut for good.
@@ -28,10 +29,12 @@ struct Batch {
     sequence: u64,
     fresh: bool,
     writes: Vec<BlobWrite>,
+    /// The pairing whose link brought what this stores.
+    link: Option<PairingId>,
 }
 
 impl From<Batch> for Effect {
-    fn from(Batch { sequence, fresh, writes }: Batch) -> Self {
+    fn from(Batch { sequence, fresh, writes, .. }: Batch) -> Self {
         Self::Persist { sequence, fresh, writes }
     }
 }
@@ -68,13 +71,14 @@ fn is_visible(effect: &Effect) -> bool {
 }
 
 impl Outbox {
-    /// Sends a batch to be stored, `fresh` only where nothing is. Every visible effect pushed from now on waits for it.
-    pub fn persist(&mut self, fresh: bool, writes: Vec<BlobWrite>) -> Result<(), OutboxError> {
+    /// Sends a batch to be stored, `fresh` only where nothing is. `link` is the pairing whose link brought it. Every visible
+    /// effect pushed from now on waits for it.
+    pub fn persist(&mut self, fresh: bool, writes: Vec<BlobWrite>, link: Option<PairingId>) -> Result<(), OutboxError> {
         if self.unacknowledged.len() >= MAX_UNACKNOWLEDGED_BATCHES {
             return Err(OutboxError::Backlog(self.unacknowledged.len()));
         }
         self.last = self.last.saturating_add(1);
-        let batch = Batch { sequence: self.last, fresh, writes };
+        let batch = Batch { sequence: self.last, fresh, writes, link };
         self.unacknowledged.push_back(batch.clone());
         self.ready.push(batch.into());
         Ok(())
@@ -124,6 +128,12 @@ impl Outbox {
         std::mem::take(&mut self.ready)
     }
 
+    /// Whether a pairing's link has to wait: the host is behind, and with more than this pairing's share.
+    pub fn is_over_share(&self, link: &PairingId) -> bool {
+        let own = || self.unacknowledged.iter().filter(|batch| batch.link.as_ref() == Some(link)).count();
+        self.unacknowledged.len() >= MAX_BACKLOG_OF_LINKS && own() >= MAX_BACKLOG_SHARE
+    }
+
     /// Batches that are not durable yet.
     pub fn backlog(&self) -> usize {
         self.unacknowledged.len()
@@ -151,9 +161,9 @@ mod tests {
     fn t08_nothing_visible_leaves_before_what_it_depends_on_is_durable() {
         let mut outbox = Outbox::default();
         outbox.push(visible(1)).unwrap();
-        outbox.persist(false, vec![]).unwrap();
+        outbox.persist(false, vec![], None).unwrap();
         outbox.push(visible(2)).unwrap();
-        outbox.persist(false, vec![]).unwrap();
+        outbox.persist(false, vec![], None).unwrap();
         outbox.push(visible(3)).unwrap();
         outbox.push(Effect::DropJob { job: 1 }).unwrap();
         assert_eq!(shown(&outbox.take()), ["visible 1", "persist 1", "persist 2", "internal"]);
@@ -165,9 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn t47_where_the_host_is_behind_only_who_has_more_than_its_share_waits() {
+        let (loud, calm) = (PairingId([1; 16]), PairingId([2; 16]));
+        let mut outbox = Outbox::default();
+        for _ in 0..MAX_BACKLOG_OF_LINKS {
+            assert!(!outbox.is_over_share(&loud));
+            outbox.persist(false, vec![], Some(loud)).unwrap();
+        }
+        assert!(outbox.is_over_share(&loud));
+        for _ in 0..MAX_BACKLOG_SHARE {
+            assert!(!outbox.is_over_share(&calm));
+            outbox.persist(false, vec![], Some(calm)).unwrap();
+        }
+        assert!(outbox.is_over_share(&calm));
+        outbox.persisted(MAX_BACKLOG_SHARE as u64 + 1).unwrap();
+        assert!(!outbox.is_over_share(&loud) && !outbox.is_over_share(&calm));
+    }
+
+    #[test]
     fn an_acknowledgement_of_the_future_is_refused() {
         let mut outbox = Outbox::default();
-        outbox.persist(false, vec![]).unwrap();
+        outbox.persist(false, vec![], None).unwrap();
         assert_eq!(outbox.persisted(2), Err(OutboxError::Acknowledgement { last: 1, got: 2 }));
     }
 
@@ -175,9 +203,9 @@ mod tests {
     fn unacknowledged_batches_are_sent_again_in_order_and_bounded() {
         let mut outbox = Outbox::default();
         for _ in 0..MAX_UNACKNOWLEDGED_BATCHES {
-            outbox.persist(false, vec![]).unwrap();
+            outbox.persist(false, vec![], None).unwrap();
         }
-        assert!(matches!(outbox.persist(false, vec![]), Err(OutboxError::Backlog(_))));
+        assert!(matches!(outbox.persist(false, vec![], None), Err(OutboxError::Backlog(_))));
         outbox.persisted(MAX_UNACKNOWLEDGED_BATCHES as u64 - 2).unwrap();
         outbox.take();
         for _ in 0..2 {

@@ -46,6 +46,9 @@ pub const MAX_WAITING_JOB_BYTES: usize = 32 * 1024 * 1024;
 /// Longest pause of background work between two steps while ceremonies keep all cores busy: it is slow then, but ends.
 pub const MAX_BACKGROUND_PAUSE: Duration = Duration::from_millis(10);
 
+/// Time for the key service to answer; the core waits for that answer, whatever else comes.
+pub const KEY_SERVICE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How often the security module's time is read again.
 pub const CLOCK_READ_INTERVAL: Duration = Duration::from_secs(60);
 /// How far the security module's time may fall behind the monotonic clock between two readings.

@@ -244,8 +244,12 @@ async fn generate(
             (StatusCode::CREATED, StoredKey { created_at_ms: now_ms(), record })
         }
     };
+    if stored.record.status == KeyStatus::Error {
+        // Nothing is stored of this wish: it must be heard before it is answered.
+        app.service.tell(wanted(&stored.record)).await?;
+    }
     let response = once::finish(app, write, caller, status, &shown(&stored)).await?;
-    if stored.record.status != KeyStatus::Ready {
+    if stored.record.status == KeyStatus::Pending {
         // It is stored: where the coordinator has ended, the next one begins with it.
         let _ = app.service.tell(wanted(&stored.record)).await;
     }

@@ -50,9 +50,12 @@ pub async fn open(
     Ok(socket.on_upgrade(move |socket| serve(app, party, socket)))
 }
 
+/// Why a link ended that the hub let go.
+const REPLACED: &str = "a newer link of the same co-signer came, or its approval was withdrawn";
+
 async fn serve(app: Arc<App>, party: PartyId, socket: WebSocket) {
     let end = app.hub.connect(party);
-    let number = end.number;
+    let (number, over) = (end.number, end.over());
     tracing::info!(%party, "a co-signer's link came up");
     if let Err(error) = seen(&app, &party).await {
         tracing::warn!(%error, "the time of a link could not be stored");
@@ -60,6 +63,8 @@ async fn serve(app: Arc<App>, party: PartyId, socket: WebSocket) {
     let why = match may_stay(&app, party).await {
         Ok(()) => tokio::select! {
             why = carry(&app, party, socket, end) => why,
+            // Also where the other side reads slowly what waits for it.
+            () = over => REPLACED,
             () = stops(app.stopping.clone()) => "the workspace is stopping",
         },
         Err(why) => why,
@@ -113,7 +118,7 @@ async fn carry(app: &App, party: PartyId, socket: WebSocket, mut end: LinkEnd) -
         let outgoing = tokio::select! {
             frame = end.next() => match frame {
                 Some(bytes) => Frame::Binary(bytes.into()),
-                None => return "a newer link of the same co-signer came, or its approval was withdrawn",
+                None => return REPLACED,
             },
             incoming = stream.next() => {
                 heard = Instant::now();

@@ -11,7 +11,7 @@ use crate::ceremony::{Input, KeyRecord};
 use crate::clock::now_ms;
 use crate::store::users::UserRole;
 use crate::store::vault::{self, Wallet};
-use crate::store::{Write, audit, ceremonies, cosigners, users};
+use crate::store::{StoreError, Write, audit, ceremonies, cosigners, users};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -323,8 +323,9 @@ async fn certified(app: &Arc<App>, account: u32, asset: &Asset, until: Instant) 
     })
     .await?;
     loop {
-        let wallet = vault::get_wallet(&mut *app.store.read().await?, account, asset.id).await?;
-        let wallet = wallet.ok_or_else(|| ApiError::internal(&"a stored asset is gone"))?;
+        let stored = async { vault::get_wallet(&mut *app.store.read().await?, account, asset.id).await };
+        let wallet = stored.await.map_err(|error: StoreError| ApiError::unknown(&error))?;
+        let wallet = wallet.ok_or_else(|| ApiError::unknown(&"a stored asset is gone"))?;
         if wallet.address.is_some() {
             return Ok(wallet);
         }

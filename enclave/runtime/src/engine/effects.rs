@@ -5,6 +5,7 @@ use crate::clock::ReadClock;
 use crate::event::Event;
 use crate::exchange::Exchanges;
 use crate::key_service::{KeyService, KeyServiceError};
+use crate::limits::KEY_SERVICE_TIMEOUT;
 use crate::transport::Transport;
 use cosigner_core::{Effect, ExchangeFailure, ExchangeSpec, Input, JobEvent, JobSpec, SealingKeyAnswer};
 use countersign_mpc::Failure;
@@ -97,7 +98,11 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
     }
 
     fn ask_key_service(&self, work: impl Future<Output = Result<SealingKeyAnswer, KeyServiceError>> + Send + 'static) {
-        answer(&self.events, work, |outcome| {
+        let timed = async move {
+            let slow = |_| KeyServiceError::Service(format!("no answer within {} s", KEY_SERVICE_TIMEOUT.as_secs()));
+            tokio::time::timeout(KEY_SERVICE_TIMEOUT, work).await.map_err(slow)?
+        };
+        answer(&self.events, timed, |outcome| {
             let outcome = outcome.unwrap_or(Err(KeyServiceError::Service("an internal error".into())));
             Input::SealingKey(outcome.map_err(|error| {
                 tracing::error!(%error, "no sealing key");
