@@ -296,6 +296,16 @@ fn t19_storms_of_odd_seeds_sign_only_what_was_approved_and_leave_everything_work
     storms(1, "storms-odd");
 }
 
+/// Seeds that failed once: a channel that one side took for open for ever; an answer of the key service that never came.
+const FAILED_ONCE: [u64; 3] = [180, 2_245, 2_810];
+
+#[test]
+fn t19_storms_that_left_something_stuck_once_leave_everything_working() {
+    for seed in FAILED_ONCE {
+        storm(seed);
+    }
+}
+
 /// Seeds that are replayed: of all settings.
 const REPLAYED: [u64; 6] = [3, 4, 17, 22, 31, 40];
 

@@ -50,6 +50,14 @@ struct Responding {
     handshake: PeerResponder,
     message2: Vec<u8>,
     early: Vec<(u64, Vec<u8>)>,
+    since_ms: u64,
+}
+
+impl Responding {
+    /// Whether the peer has used its channel for so long that the third message must have come.
+    fn is_stale(&self, now: u64) -> bool {
+        now.saturating_sub(self.since_ms) >= 2 * HANDSHAKE_RETRY_MS
+    }
 }
 
 impl Peers {
@@ -225,8 +233,13 @@ impl PairingState {
                 let (entropy, attestor) = (&mut *cx.caps.entropy, &mut *cx.caps.attestor);
                 match PeerResponder::respond(pair, &peers.key, cx.boot, entropy, &self.identity, attestor, noise) {
                     Ok((handshake, message2)) => {
-                        let responding =
-                            Responding { id: channel, handshake, message2: message2.clone(), early: Vec::new() };
+                        let responding = Responding {
+                            id: channel,
+                            handshake,
+                            message2: message2.clone(),
+                            early: Vec::new(),
+                            since_ms: cx.now,
+                        };
                         link.responding = Some(responding);
                         message2
                     }
@@ -356,6 +369,10 @@ impl PairingState {
                 Ok(None) => {}
                 Err(_) => cx.counts.channel_errors += 1,
             }
+        } else if link.responding.as_ref().is_some_and(|r| r.id == channel && r.is_stale(cx.now)) {
+            // No third message fits: the first one was altered, or came again altered. The peer begins anew.
+            link.responding = None;
+            self.send_packet(cx, peer, &Packet::Unknown { channel });
         } else if let Some(responding) = link.responding.as_mut().filter(|r| r.id == channel) {
             let first = responding.early.is_empty();
             if responding.early.len() < MAX_EARLY_MESSAGES {
