@@ -20,10 +20,14 @@ type Frame = Vec<u8>;
 struct Link {
     number: u64,
     /// `None` where it was cut and has not ended yet.
-    frames: Option<mpsc::Sender<Frame>>,
+    way: Option<Way>,
     queued_bytes: Arc<AtomicUsize>,
-    /// Gone where the link was replaced or cut.
-    standing: Option<watch::Sender<()>>,
+}
+
+/// The way to a link's end. Whoever has the end learns at once when it is dropped.
+struct Way {
+    frames: mpsc::Sender<Frame>,
+    _stands: watch::Sender<()>,
 }
 
 /// The receiving end of a link.
@@ -108,8 +112,8 @@ impl Hub {
         links.0 = links.0.saturating_add(1);
         let number = links.0;
         let (sender, stands) = watch::channel(());
-        let link =
-            Link { number, frames: Some(frames), queued_bytes: Arc::clone(&queued_bytes), standing: Some(sender) };
+        let way = Some(Way { frames, _stands: sender });
+        let link = Link { number, way, queued_bytes: Arc::clone(&queued_bytes) };
         links.1.insert(party, link);
         self.metrics.links(links.1.len());
         LinkEnd { number, frames: receiver, queued_bytes, stands }
@@ -129,13 +133,13 @@ impl Hub {
     /// Ends a co-signer's link: whoever carries it learns that it is over, and says so to [`Self::disconnect`].
     pub fn cut(&self, party: &PartyId) {
         if let Some(link) = lock(&self.links).1.get_mut(party) {
-            (link.frames, link.standing) = (None, None);
+            link.way = None;
         }
     }
 
     /// Whether a co-signer's link is up.
     pub fn is_connected(&self, party: &PartyId) -> bool {
-        lock(&self.links).1.get(party).is_some_and(|link| link.frames.is_some())
+        lock(&self.links).1.get(party).is_some_and(|link| link.way.is_some())
     }
 
     /// Queues a frame for a co-signer.
@@ -171,11 +175,11 @@ impl Hub {
     fn queue(&self, to: &PartyId, bytes: Frame) -> Result<(), NotQueued> {
         let links = lock(&self.links);
         let link = links.1.get(to).ok_or(NotQueued::Down)?;
-        let frames = link.frames.as_ref().ok_or(NotQueued::Down)?;
+        let way = link.way.as_ref().ok_or(NotQueued::Down)?;
         let len = bytes.len();
         let before = link.queued_bytes.fetch_add(len, Ordering::Relaxed);
         let fits = before.saturating_add(len) <= self.max_queue_bytes;
-        if fits && frames.try_send(bytes).is_ok() {
+        if fits && way.frames.try_send(bytes).is_ok() {
             return Ok(());
         }
         link.queued_bytes.fetch_sub(len, Ordering::Relaxed);

@@ -9,7 +9,7 @@
 
 use crate::ChannelError;
 use crate::attestation::{Attestor, DocumentVerifier};
-use crate::binding::{IdentityBinding, IdentityClaim, check_binding};
+use crate::binding::{IdentityBinding, IdentityClaim};
 use crate::noise::{Pattern, Recipe, StaticKey, random_nonce, random_secret};
 use crate::transport::Transport;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -86,10 +86,9 @@ impl AdminInitiator {
         let document = verifier.verify(&welcome.document, &self.hello.nonce)?;
         let enclave = IdentityBinding::instance(welcome.instance, welcome.boot);
         let enclave_key = running.remote_static()?;
-        check_binding(&document, &enclave, &enclave_key)?;
         let nonce = &self.hello.nonce;
         IdentityClaim { binding: &enclave, channel_key: &enclave_key, nonce, prologue: PROLOGUE }
-            .verify(&welcome.signature)?;
+            .check(&document, &welcome.signature)?;
         let (transport, handshake_hash) = running.finish()?;
         self.recipe = None;
         Ok(AdminChannel { transport, instance: welcome.instance, boot: welcome.boot, document, handshake_hash })
@@ -123,10 +122,8 @@ pub fn respond<R: RngCore + CryptoRng + ?Sized>(
     let hello = Hello::decode(&running.read("handshake message 1", message1)?)?;
     let instance = InstanceId(identity.public());
     let own = IdentityBinding::instance(instance, boot);
-    let (channel_key, nonce) = (key.public(), &hello.nonce);
-    let document = Bytes::new(attestor.document(nonce, &own.hash(), &channel_key)?)?;
-    let signature =
-        IdentityClaim { binding: &own, channel_key: &channel_key, nonce, prologue: PROLOGUE }.sign(identity);
+    let claim = IdentityClaim { binding: &own, channel_key: &key.public(), nonce: &hello.nonce, prologue: PROLOGUE };
+    let (document, signature) = claim.prove(identity, attestor)?;
     let message2 = running.write(&Welcome { instance, boot, document, signature }.encode())?;
     let (transport, _) = running.finish()?;
     Ok((transport, message2))

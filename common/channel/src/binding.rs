@@ -1,10 +1,12 @@
 use crate::ChannelError;
+use crate::attestation::Attestor;
 use borsh::{BorshDeserialize, BorshSerialize};
 use countersign_attest::Document;
-use countersign_wire::SigningIdentity;
 use countersign_wire::ids::{BootId, InstanceId, PartyId};
+use countersign_wire::limits::MAX_DOCUMENT_BYTES;
 use countersign_wire::message::digest_of;
 use countersign_wire::signed::{sign_bytes, verify_bytes};
+use countersign_wire::{Bytes, SigningIdentity};
 use sha2::{Digest, Sha256};
 
 /// What kind of identity a document vouches for.
@@ -72,13 +74,28 @@ impl IdentityClaim<'_> {
         [self.binding.hash(), *self.channel_key, *self.nonce, Sha256::digest(self.prologue).into()].concat()
     }
 
+    /// The own side's proof: a document for these values, and the identity's signature.
+    pub fn prove(
+        &self,
+        identity: &SigningIdentity,
+        attestor: &mut dyn Attestor,
+    ) -> Result<(Bytes<MAX_DOCUMENT_BYTES>, [u8; 64]), ChannelError> {
+        let document = attestor.document(self.nonce, &self.binding.hash(), self.channel_key)?;
+        Ok((Bytes::new(document)?, self.sign(identity)))
+    }
+
+    /// Checks the other side's proof: its document, which was verified, and its signature.
+    pub fn check(&self, document: &Document, signature: &[u8; 64]) -> Result<(), ChannelError> {
+        check_binding(document, self.binding, self.channel_key)?;
+        self.verify(signature)
+    }
+
     /// The signature (Ed25519) of the identity that the binding names.
     pub fn sign(&self, identity: &SigningIdentity) -> [u8; 64] {
         sign_bytes(IDENTITY_PROOF, &self.bytes(), identity)
     }
 
-    /// Verifies the other side's.
-    pub fn verify(&self, signature: &[u8; 64]) -> Result<(), ChannelError> {
+    fn verify(&self, signature: &[u8; 64]) -> Result<(), ChannelError> {
         verify_bytes(IDENTITY_PROOF, &self.bytes(), signature, &self.binding.identity)
             .map_err(|_| ChannelError::Identity { identity: hex::encode(self.binding.identity) })
     }

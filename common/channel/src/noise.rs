@@ -86,6 +86,11 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
+    /// The public half of the own static key.
+    pub(crate) fn own_key(&self) -> Result<[u8; 32], ChannelError> {
+        self.static_key.as_ref().map(StaticKey::public).ok_or_else(|| ChannelError::Noise("no static key".into()))
+    }
+
     /// A handshake before its first message. Made twice it does exactly the same twice.
     pub(crate) fn start(&self) -> Result<Running, ChannelError> {
         let params = self.pattern.name().parse().map_err(noise)?;

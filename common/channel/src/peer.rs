@@ -11,7 +11,7 @@
 //! Both sides know beforehand whom they talk to: workspace and parties are in the prologue.
 
 use crate::attestation::{Attestor, DocumentVerifier};
-use crate::binding::{IdentityBinding, IdentityClaim, check_binding};
+use crate::binding::{IdentityBinding, IdentityClaim};
 use crate::noise::{Pattern, Recipe, StaticKey, random_nonce, random_secret};
 use crate::transport::Transport;
 use crate::{ChannelError, noise::Running};
@@ -126,15 +126,11 @@ impl PeerInitiator {
         let welcome = Welcome::decode(&running.read("handshake message 2", message2)?)?;
         let document = verifier.verify(&welcome.document, &self.hello.nonce)?;
         let peer = IdentityBinding::party(self.pair.responder, welcome.boot);
-        let peer_key = running.remote_static()?;
-        check_binding(&document, &peer, &peer_key)?;
-        let prologue = self.pair.prologue();
-        let claim =
-            IdentityClaim { binding: &peer, channel_key: &peer_key, nonce: &self.hello.nonce, prologue: &prologue };
-        claim.verify(&welcome.signature)?;
+        claim(recipe, &peer, &running.remote_static()?, &self.hello.nonce).check(&document, &welcome.signature)?;
 
         let own = IdentityBinding::party(self.pair.initiator, self.hello.boot);
-        let (own_document, signature) = vouch(recipe, &own, &welcome.nonce, identity, attestor)?;
+        let own_key = recipe.own_key()?;
+        let (own_document, signature) = claim(recipe, &own, &own_key, &welcome.nonce).prove(identity, attestor)?;
         let proof = Proof { document: own_document, signature };
         let message3 = running.write(&proof.encode())?;
         let channel = open(running, welcome.boot, document)?;
@@ -175,7 +171,7 @@ impl PeerResponder {
         let mut running = recipe.start()?;
         let hello = Hello::decode(&running.read("handshake message 1", message1)?)?;
         let own = IdentityBinding::party(pair.responder, boot);
-        let (document, signature) = vouch(&recipe, &own, &hello.nonce, identity, attestor)?;
+        let (document, signature) = claim(&recipe, &own, &key.public(), &hello.nonce).prove(identity, attestor)?;
         let welcome = Welcome { boot, nonce: random_nonce(rng), document, signature };
         let message2 = running.write(&welcome.encode())?;
         let responder = Self {
@@ -204,30 +200,20 @@ impl PeerResponder {
         let proof = Proof::decode(&running.read("handshake message 3", message3)?)?;
         let document = verifier.verify(&proof.document, &self.welcome.nonce)?;
         let peer = IdentityBinding::party(self.pair.initiator, self.peer_boot);
-        let peer_key = running.remote_static()?;
-        check_binding(&document, &peer, &peer_key)?;
-        let prologue = self.pair.prologue();
-        let claim =
-            IdentityClaim { binding: &peer, channel_key: &peer_key, nonce: &self.welcome.nonce, prologue: &prologue };
-        claim.verify(&proof.signature)?;
+        claim(recipe, &peer, &running.remote_static()?, &self.welcome.nonce).check(&document, &proof.signature)?;
         let channel = open(running, self.peer_boot, document)?;
         self.recipe = None;
         Ok(channel)
     }
 }
 
-/// The own document and the identity's signature, for whoever chose `nonce`.
-fn vouch(
-    recipe: &Recipe,
-    own: &IdentityBinding,
-    nonce: &[u8; 32],
-    identity: &SigningIdentity,
-    attestor: &mut dyn Attestor,
-) -> Result<(Bytes<MAX_DOCUMENT_BYTES>, [u8; 64]), ChannelError> {
-    let key = recipe.static_key.as_ref().ok_or_else(|| ChannelError::Noise("no static key".into()))?.public();
-    let document = Bytes::new(attestor.document(nonce, &own.hash(), &key)?)?;
-    let claim = IdentityClaim { binding: own, channel_key: &key, nonce, prologue: &recipe.prologue };
-    Ok((document, claim.sign(identity)))
+fn claim<'a>(
+    recipe: &'a Recipe,
+    binding: &'a IdentityBinding,
+    channel_key: &'a [u8; 32],
+    nonce: &'a [u8; 32],
+) -> IdentityClaim<'a> {
+    IdentityClaim { binding, channel_key, nonce, prologue: &recipe.prologue }
 }
 
 fn open(running: Running, peer_boot: BootId, document: Document) -> Result<PeerChannel, ChannelError> {

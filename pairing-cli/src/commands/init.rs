@@ -37,8 +37,11 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
     app.socket()?;
     let pins = app.pins()?;
     let known = pins.load(&app.settings.cosigner)?;
-    let keys = own_keys(app, args.new_key)?;
-    let ownership = args.ownership.complete(|| Ok(keys.first().map(OperatorKey::id)))?;
+    let mut keys = Vec::new();
+    let ownership = args.ownership.complete(|| {
+        keys = own_keys(app, args.new_key)?;
+        Ok(keys.first().map(OperatorKey::id))
+    })?;
     check_signers(&ownership.operators, &keys)?;
 
     let confirmed = known.clone().filter(|pin| pin.state == PinState::Claimed);

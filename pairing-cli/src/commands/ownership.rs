@@ -37,7 +37,7 @@ pub(super) struct Ownership {
 }
 
 impl Flags {
-    /// Asks for what is missing. `own` gives the key of whoever runs this.
+    /// Asks for what is missing, and only then for the key of whoever runs this: `own` may make one.
     pub fn complete(self, own: impl FnOnce() -> Result<Option<OperatorId>, Failure>) -> Result<Ownership, Failure> {
         let name = prompt::text(self.operator_name, "--operator-name", "your name")?;
         let sealing_key = prompt::text(self.sealing_key, "--sealing-key", "the sealing key's id")?;

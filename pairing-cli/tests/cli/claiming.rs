@@ -34,6 +34,13 @@ fn a_claim_is_pinned_and_repeating_it_changes_nothing() {
 }
 
 #[test]
+fn a_claim_that_lacks_a_flag_makes_no_key() {
+    let (station, enclave) = (Workstation::new(), SimulatedEnclave::start());
+    station.run(&enclave, &["init", "--operator-name", "alice"]).fails(2, "--sealing-key");
+    assert!(!station.file("config/operator.key").exists());
+}
+
+#[test]
 fn the_command_is_signed_over_change_nonce_and_epoch() {
     let station = Workstation::new();
     let enclave = station.claimed();
