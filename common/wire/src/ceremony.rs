@@ -5,12 +5,15 @@
 //! Prepare → Ready → Start → rounds → Done | Aborted. Every message may be repeated: the receiver answers the same again.
 
 use crate::agreement::{Acknowledgement, Acknowledgements, NeverHeld, Subject};
+use crate::callback::{Attempt, ChangeApproval, ConfigChange};
 use crate::certificate::KeyCertificate;
+use crate::command::ApprovalSetting;
 use crate::group::{Group, Role};
-use crate::ids::{BootId, GroupId, KeyId, PartyId, SessionId, TransactionId};
+use crate::ids::{ApiUserId, BootId, ChangeId, GroupId, KeyId, PartyId, SessionId, TransactionId};
 use crate::key::{EcdsaSignature, KeyPurpose, PublicKey};
-use crate::limits::{MAX_GROUPS, MAX_PARTIES, MAX_RELAY_BYTES};
+use crate::limits::{MAX_GROUPS, MAX_NAME_BYTES, MAX_PARTIES, MAX_RELAY_BYTES, MAX_USERS};
 use crate::refusal::Refusal;
+use crate::status::ApprovalKind;
 use crate::transaction::{Authorisation, TransactionRequest};
 use crate::{List, Signed, Text, message};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -43,7 +46,7 @@ pub enum Work {
     },
 }
 
-message!(Work, "countersign/work", 1, MAX_RELAY_BYTES / 2);
+message!(Work, "countersign/work", 2, MAX_RELAY_BYTES / 2);
 
 /// A party's consent to a session. Signed with its pairing's identity; its randomness makes the execution id unique.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -80,6 +83,19 @@ pub enum WorkspaceMessage {
     /// Asks the customer's co-signer to authorise. Answered by [`CosignerMessage::Authorised`] or `AuthorisationRefused`,
     /// and by `AuthorisationWaiting` while the handler thinks.
     Authorise(TransactionRequest),
+    /// Asks an API user's co-signer to have a configuration change approved by its handler. Answered by
+    /// [`CosignerMessage::ChangeDecided`] or `ChangeRefused`, and by `ChangeWaiting` while the handler thinks.
+    ApproveChange(ConfigChange),
+    /// Shows operators how the workspace would have an API user's requests approved. Nothing follows from it unless
+    /// operators sign exactly that; then `Users` tells.
+    ProposeApproval {
+        /// The workspace's id for the change.
+        change: ChangeId,
+        /// Whose.
+        user: ApiUserId,
+        /// How.
+        approval: ApprovalSetting,
+    },
     /// Opens a session.
     Prepare {
         /// Its id.
@@ -161,7 +177,7 @@ pub struct ToCosigner {
     pub message: WorkspaceMessage,
 }
 
-message!(ToCosigner, "countersign/to-cosigner", 1, MAX_RELAY_BYTES - 1024);
+message!(ToCosigner, "countersign/to-cosigner", 2, MAX_RELAY_BYTES - 1024);
 
 /// How ready a group is at one co-signer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -194,6 +210,14 @@ pub enum CosignerMessage {
         /// Its groups.
         groups: List<(GroupId, GroupState), MAX_GROUPS>,
     },
+    /// The API users of the pairing that the workspace confirmed, and how their requests are approved. After each
+    /// (re)connection and on every change. Who is not in it any more was removed by operators.
+    Users {
+        /// The co-signer's name, for people.
+        name: Text<MAX_NAME_BYTES>,
+        /// Who, how, and [`ApprovalSetting::digest`] of that.
+        users: List<(ApiUserId, ApprovalKind, [u8; 32]), MAX_USERS>,
+    },
     /// Operators accepted a group.
     GroupAccepted {
         /// The group.
@@ -207,6 +231,8 @@ pub enum CosignerMessage {
         transaction: TransactionId,
         /// It.
         authorisation: Signed<Authorisation>,
+        /// The call of the handler that brought it, unless it was long ago.
+        attempt: Option<Attempt>,
     },
     /// Not authorised. `last` means that the same transaction will never be.
     AuthorisationRefused {
@@ -216,11 +242,42 @@ pub enum CosignerMessage {
         refusal: Refusal,
         /// Whether asking again can change the answer: `true` means no.
         last: bool,
+        /// The call of the handler that brought it, if one did and it was not long ago.
+        attempt: Option<Attempt>,
     },
-    /// The handler has been asked.
+    /// The handler is being asked, or will be in its turn, or once more after a RETRY.
     AuthorisationWaiting {
         /// The transaction.
         transaction: TransactionId,
+        /// The last call, if there was one.
+        attempt: Option<Attempt>,
+    },
+    /// The handler is being asked about a change, or will be.
+    ChangeWaiting {
+        /// The change.
+        change: ChangeId,
+        /// The last call, if there was one.
+        attempt: Option<Attempt>,
+    },
+    /// What the handler said about a change.
+    ChangeDecided {
+        /// The change.
+        change: ChangeId,
+        /// Its word, signed with the API user's approval key.
+        approval: Signed<ChangeApproval>,
+        /// The call that brought it, unless it was long ago.
+        attempt: Option<Attempt>,
+    },
+    /// No word about a change.
+    ChangeRefused {
+        /// The change.
+        change: ChangeId,
+        /// Why.
+        refusal: Refusal,
+        /// Whether asking again can change the answer: `true` means no.
+        last: bool,
+        /// The last call, if there was one.
+        attempt: Option<Attempt>,
     },
     /// Consent to a session.
     Ready {
@@ -304,4 +361,4 @@ pub enum CosignerMessage {
     },
 }
 
-message!(CosignerMessage, "countersign/cosigner-message", 1, MAX_RELAY_BYTES - 1024);
+message!(CosignerMessage, "countersign/cosigner-message", 2, MAX_RELAY_BYTES - 1024);

@@ -5,7 +5,7 @@ use crate::group::Group;
 use crate::group::Role;
 use crate::ids::{ApiUserId, InstanceId, KeyId, OperatorId, PairingId, WorkspaceFingerprint};
 use crate::limits::{
-    MAX_ADMIN_BYTES, MAX_DER_BYTES, MAX_INITIATORS, MAX_MEASUREMENTS, MAX_NAME_BYTES, MAX_NETWORKS, MAX_OPERATORS,
+    MAX_ACTIVE_KEYS, MAX_ADMIN_BYTES, MAX_DER_BYTES, MAX_INITIATORS, MAX_MEASUREMENTS, MAX_NAME_BYTES, MAX_NETWORKS, MAX_OPERATORS,
     MAX_TOKEN_BYTES, MAX_URL_BYTES,
 };
 use crate::{Bytes, List, Text, message};
@@ -42,19 +42,102 @@ pub struct Network {
     pub prefix: u8,
 }
 
-/// A callback handler.
+/// Whom TLS with a callback handler trusts.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum HandlerTls {
+    /// The public certificate authorities.
+    PublicRoots,
+    /// This certificate authority (DER) only.
+    Root(Bytes<MAX_DER_BYTES>),
+    /// Certificates of these public keys only: SHA-256 of the SubjectPublicKeyInfo (DER). Whoever issued them, and for
+    /// whichever name.
+    Pinned(List<[u8; 32], MAX_ACTIVE_KEYS>),
+}
+
+/// When a handler that answered RETRY is asked again, with identical parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RetrySchedule {
+    /// Seconds between two attempts: 30 to 3,600.
+    pub every_s: u32,
+    /// Attempts after the first one; all together take 48 hours at most.
+    pub times: u16,
+}
+
+impl Default for RetrySchedule {
+    /// Every three minutes, twenty times.
+    fn default() -> Self {
+        Self { every_s: 180, times: 20 }
+    }
+}
+
+/// A callback handler. With `keys` requests and answers are signed tokens; without any they are plain JSON, and `tls` alone,
+/// which must not be `PublicRoots` then, says who answers.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Handler {
     /// Base URL, `https://…`; the protocol's path is appended.
     pub url: Text<MAX_URL_BYTES>,
-    /// The handler's public key, SubjectPublicKeyInfo DER: RSA of 2048 bits or more (RS256), or P-256 (ES256).
-    pub public_key: Bytes<MAX_DER_BYTES>,
-    /// The only certificate authority (DER) to trust, or none for the public ones.
-    pub root: Option<Bytes<MAX_DER_BYTES>>,
+    /// The handler's public keys, SubjectPublicKeyInfo DER: RSA of 2048 bits or more (RS256), or P-256 (ES256). Any of them
+    /// may sign an answer. The newest is the last.
+    pub keys: List<Bytes<MAX_DER_BYTES>, MAX_ACTIVE_KEYS>,
+    /// Whom TLS trusts.
+    pub tls: HandlerTls,
     /// Non-public networks in which the handler may be.
     pub networks: List<Network, MAX_NETWORKS>,
     /// Whole time allowed for one call, in milliseconds.
     pub deadline_ms: u32,
+    /// What follows a RETRY.
+    pub retry: RetrySchedule,
+    /// Whether request tokens carry `iat`, `nbf`, `exp` and `jti`, which the protocol's usual ones do not.
+    pub dated_requests: bool,
+    /// Whether requests are signed with a key of this API user alone, instead of the pairing's.
+    pub own_request_key: bool,
+}
+
+/// The five ways to secure a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HandlerMode {
+    /// Signed tokens under public certificate authorities.
+    PublicKey,
+    /// Plain JSON under a pinned certificate.
+    PinnedCertificate,
+    /// Plain JSON under the given certificate authority.
+    CustomRoot,
+    /// Signed tokens under a pinned certificate.
+    PinAndKey,
+    /// Signed tokens under the given certificate authority.
+    RootAndKey,
+}
+
+impl HandlerMode {
+    /// The mode as people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HandlerMode::PublicKey => "public key",
+            HandlerMode::PinnedCertificate => "pinned certificate",
+            HandlerMode::CustomRoot => "custom root",
+            HandlerMode::PinAndKey => "pinned certificate and public key",
+            HandlerMode::RootAndKey => "custom root and public key",
+        }
+    }
+
+    /// Whether requests and answers are signed tokens.
+    pub fn has_tokens(self) -> bool {
+        !matches!(self, HandlerMode::PinnedCertificate | HandlerMode::CustomRoot)
+    }
+}
+
+impl Handler {
+    /// Which of the five ways it is; `None` where nothing would say who answers.
+    pub fn mode(&self) -> Option<HandlerMode> {
+        match (&self.tls, self.keys.is_empty()) {
+            (HandlerTls::PublicRoots, true) => None,
+            (HandlerTls::PublicRoots, false) => Some(HandlerMode::PublicKey),
+            (HandlerTls::Root(_), true) => Some(HandlerMode::CustomRoot),
+            (HandlerTls::Root(_), false) => Some(HandlerMode::RootAndKey),
+            (HandlerTls::Pinned(_), true) => Some(HandlerMode::PinnedCertificate),
+            (HandlerTls::Pinned(_), false) => Some(HandlerMode::PinAndKey),
+        }
+    }
 }
 
 /// How an API user's requests are approved.
@@ -145,6 +228,42 @@ pub enum Change {
         /// The key.
         key: KeyId,
     },
+    /// Sets how an API user's requests are approved: exactly this, whatever it was.
+    SetApproval {
+        /// The pairing.
+        pairing: PairingId,
+        /// Whose.
+        user: ApiUserId,
+        /// How.
+        approval: ApprovalSetting,
+    },
+    /// Calls an API user's handler with a probe, whose answer approves nothing.
+    TestCallback {
+        /// The pairing.
+        pairing: PairingId,
+        /// Whose.
+        user: ApiUserId,
+    },
+    /// Removes an API user, also one that the workspace never confirmed; with the last one the pairing, where it holds no key.
+    RemoveUser {
+        /// The pairing.
+        pairing: PairingId,
+        /// Whom.
+        user: ApiUserId,
+    },
+    /// Names the co-signer, for people.
+    Rename {
+        /// The name; may be empty.
+        name: Text<MAX_NAME_BYTES>,
+    },
+}
+
+impl ApprovalSetting {
+    /// SHA-256 over the encoding: by this a proposal and what operators signed are compared.
+    pub fn digest(&self) -> [u8; 32] {
+        // Writing to memory cannot fail for lists within their bounds.
+        crate::message::digest_of("countersign/approval-setting/v1", &borsh::to_vec(self).unwrap_or_default())
+    }
 }
 
 /// What operators sign.
@@ -160,7 +279,7 @@ pub struct Command {
     pub change: Change,
 }
 
-message!(Command, "countersign/command", 1, MAX_ADMIN_BYTES / 2);
+message!(Command, "countersign/command", 2, MAX_ADMIN_BYTES / 2);
 
 /// One operator's signature: Ed25519 over the command's bytes under the command's name, as in [`crate::signed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -3,8 +3,8 @@
 
 use crate::ids::{BootId, PairingId};
 use crate::limits::{
-    MAX_ADMIN_BYTES, MAX_BATCH_WRITES, MAX_BLOB_BYTES, MAX_COUNTERS, MAX_DER_BYTES, MAX_DETAIL_BYTES, MAX_FRAME_BYTES,
-    MAX_RELAY_BYTES, MAX_TOKEN_BYTES, MAX_URL_BYTES,
+    MAX_ADMIN_BYTES, MAX_BATCH_WRITES, MAX_BLOB_BYTES, MAX_BUCKETS, MAX_COUNTERS, MAX_DER_BYTES, MAX_DETAIL_BYTES,
+    MAX_FRAME_BYTES, MAX_LABELS, MAX_RELAY_BYTES, MAX_TOKEN_BYTES, MAX_URL_BYTES,
 };
 use crate::{Bytes, List, Text, message};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -45,12 +45,28 @@ pub struct BlobWrite {
 pub struct Counter {
     /// Metric name in Prometheus form, without the prefix `countersign_enclave_`.
     pub name: Text<64>,
-    /// At most one label: its name and value.
-    pub label: Option<(Text<32>, Text<64>)>,
+    /// Labels, each a name and a value.
+    pub labels: List<(Text<32>, Text<64>), MAX_LABELS>,
     /// The value.
-    pub value: u64,
-    /// Whether it only grows.
-    pub monotonic: bool,
+    pub value: CounterValue,
+}
+
+/// What a counter says.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum CounterValue {
+    /// A number that only grows within a boot.
+    Total(u64),
+    /// A number that goes up and down.
+    Gauge(u64),
+    /// A distribution of times.
+    Histogram {
+        /// Upper bounds in milliseconds, ascending, and how many were at most that and above the bound before.
+        buckets: List<(u32, u64), MAX_BUCKETS>,
+        /// All, those above the last bound among them.
+        count: u64,
+        /// Their sum in milliseconds.
+        sum_ms: u64,
+    },
 }
 
 /// From the enclave.
@@ -113,7 +129,7 @@ pub enum FromEnclave {
     },
 }
 
-message!(FromEnclave, "countersign/from-enclave", 1, MAX_FRAME_BYTES);
+message!(FromEnclave, "countersign/from-enclave", 2, MAX_FRAME_BYTES);
 
 /// Why a link is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -196,6 +212,32 @@ pub enum FromHost {
         /// Which.
         connection: u64,
     },
+    /// How the host is, every [`HOST_HEALTH_EVERY_S`] seconds: for the status, and believed by nobody.
+    Health(HostHealth),
 }
 
-message!(FromHost, "countersign/from-host", 1, MAX_FRAME_BYTES);
+/// How often a host says how it is, in seconds.
+pub const HOST_HEALTH_EVERY_S: u64 = 10;
+
+/// How a host is, as it says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct HostHealth {
+    /// Version of its software.
+    pub version: Text<32>,
+    /// Its clock, Unix time in ms.
+    pub clock_ms: u64,
+    /// Bytes free on the disk of the blobs, for this program.
+    pub disk_free_bytes: u64,
+    /// Size of that disk.
+    pub disk_total_bytes: u64,
+    /// Blobs stored.
+    pub blobs: u64,
+    /// Their bytes, names included.
+    pub stored_bytes: u64,
+    /// The longest that a batch took to be durable since the last report, in microseconds.
+    pub commit_us: u64,
+    /// Whether outbound connections go through a proxy.
+    pub proxied: bool,
+}
+
+message!(FromHost, "countersign/from-host", 2, MAX_FRAME_BYTES);

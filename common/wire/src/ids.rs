@@ -102,6 +102,10 @@ uuid_id!(
     TransactionId
 );
 uuid_id!(
+    /// A configuration change of the workspace.
+    ChangeId
+);
+uuid_id!(
     /// One attempt at a ceremony.
     SessionId
 );

@@ -31,8 +31,12 @@ impl Algorithm {
 pub enum Operation {
     /// Bare 32-byte hashes.
     Raw = 0,
-    /// Messages with a standard envelope (EIP-191).
+    /// Messages with a standard envelope (EIP-191), and typed data (EIP-712).
     TypedMessage = 1,
+    /// An amount of an asset, to one address.
+    Transfer = 2,
+    /// An unsigned transaction that the client gives whole.
+    ContractCall = 3,
 }
 
 impl Operation {
@@ -41,6 +45,8 @@ impl Operation {
         match self {
             Operation::Raw => "RAW",
             Operation::TypedMessage => "TYPED_MESSAGE",
+            Operation::Transfer => "TRANSFER",
+            Operation::ContractCall => "CONTRACT_CALL",
         }
     }
 }

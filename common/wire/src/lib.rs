@@ -8,7 +8,7 @@
 //! |---|---|
 //! | enclave and its own host, over vsock or a Unix socket | [`frame`], [`host_link`], [`dial`] |
 //! | host and workspace, over the outbound WebSocket | [`relay`] |
-//! | co-signer and workspace, inside the relay | [`ceremony`], [`transaction`], [`agreement`] |
+//! | co-signer and workspace, inside the relay | [`ceremony`], [`transaction`], [`callback`], [`agreement`] |
 //! | co-signer and co-signer, inside the relay | [`peer`] |
 //! | operator's CLI and enclave, through the host's admin socket | [`admin`], [`command`], [`status`] |
 //! | enclave and the workspace's pairing endpoints, over HTTPS | [`pairing_http`] |
@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod agreement;
 pub mod bounded;
+pub mod callback;
 pub mod ceremony;
 pub mod certificate;
 pub mod command;

@@ -46,6 +46,18 @@ pub const MAX_GROUPS: usize = 16;
 pub const MAX_LISTED_KEYS: usize = 1024;
 /// Measurement sets accepted from peers.
 pub const MAX_MEASUREMENTS: usize = 16;
+/// Keys, or pins, of one callback handler that are active at once: the present one and the next.
+pub const MAX_ACTIVE_KEYS: usize = 2;
+/// Callback handlers of one co-signer: each of them has a place of its own for one call, whatever the others do.
+pub const MAX_HANDLERS: usize = 256;
+/// What a configuration change is about, as JSON.
+pub const MAX_EXTRA_INFO_BYTES: usize = 16 * 1024;
+/// An unsigned transaction that the workspace built.
+pub const MAX_UNSIGNED_BYTES: usize = 16 * 1024;
+/// Callbacks of one API user that a co-signer remembers.
+pub const MAX_LISTED_ATTEMPTS: usize = 20;
+/// Lines of the log that one answer of a co-signer holds.
+pub const MAX_LISTED_EVENTS: usize = 200;
 /// Networks that an operator allowed for one callback handler.
 pub const MAX_NETWORKS: usize = 16;
 /// One message of a threshold scheme, before it is split over the channel.
@@ -63,7 +75,11 @@ pub const MAX_RELAY_BYTES: usize = 256 * 1024;
 /// One message of the admin channel, before it is split.
 pub const MAX_ADMIN_BYTES: usize = 256 * 1024;
 /// Counters that an enclave reports to its host.
-pub const MAX_COUNTERS: usize = 256;
+pub const MAX_COUNTERS: usize = 8_192;
+/// Labels of one of them.
+pub const MAX_LABELS: usize = 3;
+/// Buckets of a histogram.
+pub const MAX_BUCKETS: usize = 16;
 
 const _: () = assert!(MAX_RELAY_BYTES < MAX_FRAME_BYTES);
 const _: () = assert!(MAX_REQUEST_BODY_BYTES + MAX_TOKEN_BYTES + MAX_URL_BYTES < MAX_RELAY_BYTES);

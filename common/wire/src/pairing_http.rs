@@ -22,7 +22,7 @@ pub const ACCESS_TOKEN_PATH: &str = "/v1/access_token";
 /// Path of the relay's WebSocket.
 pub const RELAY_PATH: &str = "/v1/relay";
 /// Domain of the hash that a pairing's attestation document carries as `user_data`.
-pub const PAIRING_BINDING_DOMAIN: &str = "countersign/pairing-binding/v1";
+pub const PAIRING_BINDING_DOMAIN: &str = "countersign/pairing-binding/v2";
 
 /// Asks for a challenge.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ pub struct PairRequest {
     pub require_intent: bool,
     /// Software version.
     pub version: String,
+    /// The API user's approval key (Ed25519), hex: it signs the user's word about configuration changes.
+    pub approval_key: String,
 }
 
 /// The workspace's answer.
@@ -145,6 +147,8 @@ pub struct PairingBinding<'a> {
     pub jti: &'a str,
     /// `CUSTOMER` or `CLOUD`.
     pub role: &'a str,
+    /// The API user's approval key.
+    pub approval_key: [u8; 32],
 }
 
 /// The 32-byte `user_data` of a pairing's attestation document: SHA-256 over the Borsh encoding of the binding's fields in order.
@@ -158,6 +162,7 @@ pub fn pairing_binding(binding: &PairingBinding<'_>) -> [u8; 32] {
         binding.user,
         binding.jti,
         binding.role,
+        binding.approval_key,
     );
     digest_of(PAIRING_BINDING_DOMAIN, &borsh::to_vec(&fields).unwrap_or_default())
 }

@@ -67,6 +67,8 @@ codes! {
     NoHandler = 32, "no_handler";
     /// The key is suspended or the peer quarantined until an operator clears it.
     Quarantined = 33, "quarantined";
+    /// The transaction's fee is above the limit.
+    FeeTooHigh = 34, "fee_too_high";
 
     // callback handler
     /// The handler said REJECT.
@@ -95,6 +97,18 @@ codes! {
     CallbackTimeout = 51, "callback_timeout";
     /// The handler answered RETRY or IGNORE where that is not supported.
     ActionUnsupported = 52, "action_unsupported";
+    /// The handler answered RETRY: it is asked again later.
+    Retry = 53, "retry";
+    /// The handler answered RETRY as often as its schedule allows: final.
+    RetriesExhausted = 54, "retries_exhausted";
+    /// The handler was changed or removed by operators while a request waited for it.
+    HandlerChanged = 55, "handler_changed";
+    /// The connection broke before the whole answer was there.
+    ConnectionLost = 56, "connection_lost";
+    /// The handler answered IGNORE: it has no opinion about this change.
+    Ignored = 57, "ignored";
+    /// The handler's certificate is not one of a pinned key.
+    PinMismatch = 58, "pin_mismatch";
 
     // authorisation
     /// No Authorisation of the customer's co-signer over this content.

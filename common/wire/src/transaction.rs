@@ -2,7 +2,9 @@
 
 use crate::ids::{ApiUserId, GroupId, KeyId, TransactionId, WorkspaceId};
 use crate::key::{Algorithm, DerivationPath, Operation};
-use crate::limits::{MAX_DIGESTS, MAX_NAME_BYTES, MAX_REQUEST_BODY_BYTES, MAX_TOKEN_BYTES, MAX_URL_BYTES};
+use crate::limits::{
+    MAX_DIGESTS, MAX_NAME_BYTES, MAX_REQUEST_BODY_BYTES, MAX_TOKEN_BYTES, MAX_UNSIGNED_BYTES, MAX_URL_BYTES,
+};
 use crate::message::digest_of;
 use crate::{Bytes, List, Text, message};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -30,9 +32,11 @@ pub struct TransactionRequest {
     pub body: Bytes<MAX_REQUEST_BODY_BYTES>,
     /// The client's bearer token, as received. Absent where the workspace itself asks.
     pub token: Option<Text<MAX_TOKEN_BYTES>>,
+    /// The unsigned transaction that the workspace built for a TRANSFER. Every co-signer holds it against the body.
+    pub unsigned: Option<Bytes<MAX_UNSIGNED_BYTES>>,
 }
 
-message!(TransactionRequest, "countersign/transaction-request", 1, 80 * 1024);
+message!(TransactionRequest, "countersign/transaction-request", 2, 100 * 1024);
 
 /// Which of a client's requests this is: it names one ordered list of digests for ever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]

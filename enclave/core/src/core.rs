@@ -351,7 +351,7 @@ impl Parts<'_> {
                     pairing.link_data(cx, &frame);
                 }
             }
-            Input::ExchangeDone { id, outcome } => match cx.running.exchanges.remove(&id) {
+            Input::ExchangeDone { id, report: crate::input::ExchangeReport { outcome, .. } } => match cx.running.exchanges.remove(&id) {
                 Some(ExchangeOwner::AccessToken(pairing)) => {
                     if let Some(pairing) = serving.pairings.get_mut(&pairing) {
                         pairing.access_token(cx, outcome);
@@ -427,6 +427,9 @@ impl Parts<'_> {
             AdminRequest::Keys => Some(AdminResponse::Keys(serving.keys())),
             AdminRequest::Initiators { pairing } => Some(serving.initiators(&pairing)),
             AdminRequest::CallbackPublicKey { pairing } => Some(serving.callback_public_key(&pairing)),
+            AdminRequest::Callback { .. } | AdminRequest::Events { .. } => {
+                Some(AdminResponse::Refused(Refusal::new(Code::NotAllowed, "not yet")))
+            }
             AdminRequest::Command(signed) => {
                 let authority = crate::admin::command::Authority {
                     instance: serving.instance,

@@ -152,12 +152,15 @@ pub enum Purpose {
 }
 
 /// Whom TLS trusts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
     /// The public certificate authorities.
     PublicRoots,
     /// This authority only (DER).
     Root(Vec<u8>),
+    /// Certificates of these keys only: SHA-256 of the SubjectPublicKeyInfo (DER). Neither issuer nor name count; the
+    /// certificate's dates do.
+    Pinned(Vec<[u8; 32]>),
 }
 
 /// Which addresses may be dialled: public ones, and those in networks that an operator allowed.
@@ -176,6 +179,7 @@ impl AddressRule {
 
 /// One HTTPS `POST`. The runtime resolves through the host, checks addresses with `addresses`, dials exactly the checked
 /// one, ends TLS inside the enclave, and follows no redirect.
+#[derive(Clone)]
 pub struct ExchangeSpec {
     /// What for.
     pub purpose: Purpose,
@@ -197,4 +201,7 @@ pub struct ExchangeSpec {
     pub max_answer_bytes: usize,
     /// Whole time for all steps, in milliseconds.
     pub deadline_ms: u32,
+    /// Whether a connection that is open to the same place, under the same trust and address rule, may be used, and this
+    /// one be kept for the next exchange. The certificate was checked when it was opened.
+    pub keep_alive: bool,
 }

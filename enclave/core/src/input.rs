@@ -1,8 +1,10 @@
 //! What happens to the core.
 
 use countersign_mpc::{Failure, Output, Primes};
-use countersign_wire::host_link::{BlobName, LinkDown};
+use countersign_wire::callback::StepTimes;
+use countersign_wire::host_link::{BlobName, HostHealth, LinkDown};
 use countersign_wire::ids::PairingId;
+use std::net::IpAddr;
 use zeroize::Zeroizing;
 
 /// An input. Each comes with the time in [`crate::Core::step`].
@@ -76,8 +78,10 @@ pub enum Input {
         /// Which.
         id: u64,
         /// How.
-        outcome: ExchangeOutcome,
+        report: ExchangeReport,
     },
+    /// How the host says it is.
+    HostHealth(HostHealth),
     /// The key service answered.
     SealingKey(Result<SealingKeyAnswer, String>),
     /// A job reports.
@@ -99,6 +103,58 @@ pub struct SealingKeyAnswer {
     pub wrapped: Vec<u8>,
     /// The key that wraps it, as the key service says.
     pub wrapping_key: String,
+}
+
+/// An exchange that ended, and what was seen on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeReport {
+    /// How it ended.
+    pub outcome: ExchangeOutcome,
+    /// How long its steps took. Without those that an open connection saved.
+    pub steps: StepTimes,
+    /// The server, as soon as its certificate was accepted.
+    pub server: Option<ServerSeen>,
+}
+
+impl From<ExchangeOutcome> for ExchangeReport {
+    /// With nothing seen on the way.
+    fn from(outcome: ExchangeOutcome) -> Self {
+        Self { outcome, steps: StepTimes::default(), server: None }
+    }
+}
+
+/// The server of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSeen {
+    /// The address that was dialled.
+    pub address: IpAddr,
+    /// When its certificate expires (Unix ms).
+    pub certificate_expires_at_ms: u64,
+    /// SHA-256 of the certificate's SubjectPublicKeyInfo (DER).
+    pub certificate_pin: [u8; 32],
+    /// How HTTP was spoken.
+    pub protocol: HttpProtocol,
+    /// Whether an open connection was used again.
+    pub reused: bool,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpProtocol {
+    /// HTTP/1.1 (RFC 9112).
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+}
+
+impl HttpProtocol {
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpProtocol::Http1 => "HTTP/1.1",
+            HttpProtocol::Http2 => "HTTP/2",
+        }
+    }
 }
 
 /// How an exchange ended.
@@ -128,6 +184,12 @@ pub enum ExchangeFailure {
     /// TLS failed: the certificate is not trusted, or not for this name.
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// The server's certificate is not one of a pinned key.
+    #[error("expected a certificate of a pinned key, got one of {0}")]
+    Pin(String),
+    /// The connection broke before the whole answer was there.
+    #[error("the connection broke: {0}")]
+    Lost(String),
     /// The peer did not speak HTTP as it should.
     #[error("not a valid HTTP answer: {0}")]
     Http(String),

@@ -29,5 +29,7 @@ mod state;
 pub use capability::{Attestor, Capabilities, Entropy};
 pub use core::Core;
 pub use effect::{AddressRule, Effect, ExchangeSpec, JobSpec, Purpose, Trust};
-pub use input::{ExchangeFailure, ExchangeOutcome, HttpAnswer, Input, JobEvent, SealingKeyAnswer};
+pub use input::{
+    ExchangeFailure, ExchangeOutcome, ExchangeReport, HttpAnswer, HttpProtocol, Input, JobEvent, SealingKeyAnswer, ServerSeen,
+};
 pub use limits::{MAX_CALLBACKS, MAX_SESSIONS_PER_PAIRING, MAX_WORKSPACE_CALLS};

@@ -1,12 +1,13 @@
 //! Counters for the host's `/metrics`. Nothing here is secret: the host reads it.
 
 use crate::core::{Core, Phase};
-use countersign_wire::Text;
-use countersign_wire::host_link::Counter;
+use countersign_wire::host_link::{Counter, CounterValue};
+use countersign_wire::{List, Text};
 
 fn counter(name: &str, label: Option<(&str, &str)>, value: u64, monotonic: bool) -> Counter {
-    let label = label.map(|(name, value)| (Text::cut(name), Text::cut(value)));
-    Counter { name: Text::cut(name), label, value, monotonic }
+    let labels = label.into_iter().map(|(name, value)| (Text::cut(name), Text::cut(value))).collect();
+    let value = if monotonic { CounterValue::Total(value) } else { CounterValue::Gauge(value) };
+    Counter { name: Text::cut(name), labels: List::cut(labels), value }
 }
 
 fn size(n: usize) -> u64 {

@@ -67,8 +67,10 @@ pub struct Settings {
     pub sealing_key: Text<MAX_URL_BYTES>,
     /// Counts accepted commands.
     pub epoch: u64,
+    /// The co-signer's name, for people.
+    pub name: Text<MAX_NAME_BYTES>,
 }
-message!(Settings, "countersign/sealed/settings", 1, MAX_BLOB_BYTES);
+message!(Settings, "countersign/sealed/settings", 2, MAX_BLOB_BYTES);
 
 /// An API user of a pairing.
 #[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
@@ -81,6 +83,10 @@ pub struct User {
     pub allow_raw: bool,
     /// The pairing token's `jti`, while the workspace has not confirmed it.
     pub unconfirmed: Option<Text<MAX_NAME_BYTES>>,
+    /// Secret of the key that signs its word about configuration changes (Ed25519).
+    pub approval_key: Secret,
+    /// Its own key that signs requests to its handler (PKCS#8); empty: the pairing's does.
+    pub request_key: Secret,
 }
 
 /// A group of a pairing.
@@ -132,7 +138,7 @@ pub struct Pairing {
     /// Intents older than this are refused (Unix ms).
     pub intent_floor_ms: u64,
 }
-message!(Pairing, "countersign/sealed/pairing", 1, MAX_BLOB_BYTES);
+message!(Pairing, "countersign/sealed/pairing", 2, MAX_BLOB_BYTES);
 
 impl Pairing {
     /// Whether the workspace confirmed it.

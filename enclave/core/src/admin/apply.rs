@@ -64,6 +64,13 @@ impl Serving {
                 self.pairing_mut(&pairing)?.clear_quarantine(cx, key)?;
                 Done::QuarantineCleared
             }
+            Change::Rename { name } => {
+                self.settings.name = name;
+                Done::Renamed
+            }
+            Change::SetApproval { .. } | Change::TestCallback { .. } | Change::RemoveUser { .. } => {
+                return Err(Refusal::new(Code::NotAllowed, "not yet"));
+            }
         };
         self.settings.epoch = self.settings.epoch.saturating_add(1);
         cx.save(blobs::settings(), &self.settings);
@@ -75,6 +82,7 @@ impl Serving {
             instance: self.instance,
             boot: cx.boot,
             version: Text::cut(cx.caps.version),
+            name: self.settings.name.clone(),
             operators: self.settings.operators.clone(),
             required: self.settings.required,
             sealing_key: self.settings.sealing_key.clone(),
@@ -95,6 +103,8 @@ impl Serving {
             pairings: List::cut(confirmed.map(|p| p.status(primes_found)).collect()),
             signatures: cx.counts.signatures,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
+            unstored: 0,
+            host: None,
         }
     }
 

@@ -74,6 +74,8 @@ fn failed(failure: &ExchangeFailure) -> Refusal {
         ExchangeFailure::AddressDenied(_) => Code::AddressDenied,
         ExchangeFailure::Connect(_) => Code::Connect,
         ExchangeFailure::Tls(_) => Code::TlsUntrusted,
+        ExchangeFailure::Pin(_) => Code::PinMismatch,
+        ExchangeFailure::Lost(_) => Code::ConnectionLost,
         ExchangeFailure::Http(_) => Code::AnswerMalformed,
         ExchangeFailure::TooLarge(_) => Code::AnswerTooLarge,
         ExchangeFailure::Timeout(_) => Code::CallbackTimeout,

@@ -4,7 +4,7 @@ use crate::effect::{AddressRule, ExchangeSpec, Purpose, Trust};
 use crate::exchange::address::is_sound;
 use crate::exchange::url::HttpsUrl;
 use countersign_token::PublicKey;
-use countersign_wire::command::Handler;
+use countersign_wire::command::{Handler, HandlerTls};
 use countersign_wire::refusal::{Code, Refusal};
 
 /// Path of a transaction's request, behind the configured base URL, in the public-key mode.
@@ -20,7 +20,9 @@ pub const MAX_HANDLER_DEADLINE_MS: u32 = 120_000;
 pub fn check_handler(handler: &Handler) -> Result<(), Refusal> {
     target(handler)?;
     let malformed = |detail: String| Refusal::new(Code::Malformed, detail);
-    PublicKey::from_spki_der(&handler.public_key).map_err(|e| malformed(format!("the handler's public key: {e}")))?;
+    for key in &handler.keys {
+        PublicKey::from_spki_der(key).map_err(|e| malformed(format!("the handler's public key: {e}")))?;
+    }
     if !handler.networks.iter().all(is_sound) {
         return Err(malformed("a network's prefix is longer than its address".into()));
     }
@@ -42,12 +44,14 @@ pub fn exchange(handler: &Handler, jwt: String) -> Result<ExchangeSpec, Refusal>
         content_type: "application/jwt",
         body: jwt.into_bytes(),
         addresses,
-        trust: match &handler.root {
-            Some(root) => Trust::Root(root.to_vec()),
-            None => Trust::PublicRoots,
+        trust: match &handler.tls {
+            HandlerTls::Root(root) => Trust::Root(root.to_vec()),
+            HandlerTls::PublicRoots => Trust::PublicRoots,
+            HandlerTls::Pinned(pins) => Trust::Pinned(pins.to_vec()),
         },
         max_answer_bytes: MAX_ANSWER_BYTES,
         deadline_ms: handler.deadline_ms,
+        keep_alive: true,
     })
 }
 

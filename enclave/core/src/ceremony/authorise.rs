@@ -38,11 +38,11 @@ impl PairingState {
         let transaction = request.transaction;
         if let Some(asking) = self.ceremonies.asking.get(&transaction) {
             let answer = if asking.request == request {
-                CosignerMessage::AuthorisationWaiting { transaction }
+                CosignerMessage::AuthorisationWaiting { transaction, attempt: None }
             } else {
                 let refusal =
                     Refusal::new(Code::Conflict, "the handler is being asked about other content under this id");
-                CosignerMessage::AuthorisationRefused { transaction, refusal, last: false }
+                CosignerMessage::AuthorisationRefused { transaction, refusal, last: false, attempt: None }
             };
             return self.tell(cx, &answer);
         }
@@ -51,7 +51,7 @@ impl PairingState {
             Next::Refused(refusal, last)
         }) {
             Next::Authorised(authorisation) => {
-                self.tell(cx, &CosignerMessage::Authorised { transaction, authorisation })
+                self.tell(cx, &CosignerMessage::Authorised { transaction, authorisation, attempt: None })
             }
             Next::Refused(refusal, last) => self.refused(cx, transaction, refusal, last),
             Next::Ask(understood, handler) => {
@@ -146,7 +146,7 @@ impl PairingState {
                 format!("{waiting} requests of this API user wait for its handler; try again later"),
             ));
         }
-        let handler_key = PublicKey::from_spki_der(&handler.public_key)
+        let handler_key = PublicKey::from_spki_der(handler.keys.first().map(|k| &**k).unwrap_or_default())
             .map_err(|e| Refusal::new(Code::Internal, format!("the handler's public key cannot be used: {e}")))?;
         let key = self.key_for(&request, &understood.decoded)?;
         let group = self
@@ -176,7 +176,7 @@ impl PairingState {
         cx.exchange(ExchangeOwner::Callback(self.record.id, transaction), spec);
         let asking = Asking { request, understood, request_id: question.request_id, handler_key };
         self.ceremonies.asking.insert(transaction, asking);
-        self.tell(cx, &CosignerMessage::AuthorisationWaiting { transaction });
+        self.tell(cx, &CosignerMessage::AuthorisationWaiting { transaction, attempt: None });
         Ok(())
     }
 
@@ -226,12 +226,12 @@ impl PairingState {
         let (decision, message) = match outcome {
             Ok(signed) => {
                 cx.counts.authorised += 1;
-                let message = CosignerMessage::Authorised { transaction, authorisation: signed.clone() };
+                let message = CosignerMessage::Authorised { transaction, authorisation: signed.clone(), attempt: None };
                 (Decision::Authorised(signed), message)
             }
             Err(refusal) if refusal.code == Code::Rejected => {
                 let message =
-                    CosignerMessage::AuthorisationRefused { transaction, refusal: refusal.clone(), last: true };
+                    CosignerMessage::AuthorisationRefused { transaction, refusal: refusal.clone(), last: true, attempt: None };
                 (Decision::Refused(refusal), message)
             }
             Err(refusal) => return self.refused(cx, transaction, refusal, false),
@@ -286,7 +286,7 @@ impl PairingState {
 
     fn refused(&self, cx: &mut Cx<'_>, transaction: TransactionId, refusal: Refusal, last: bool) {
         cx.counts.refused += 1;
-        self.tell(cx, &CosignerMessage::AuthorisationRefused { transaction, refusal, last });
+        self.tell(cx, &CosignerMessage::AuthorisationRefused { transaction, refusal, last, attempt: None });
     }
 }
 

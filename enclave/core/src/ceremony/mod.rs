@@ -83,6 +83,7 @@ impl PairingState {
         match message {
             WorkspaceMessage::ProposeGroup(group) => self.propose_group(cx, group),
             WorkspaceMessage::Authorise(request) => self.authorise(cx, request),
+            WorkspaceMessage::ApproveChange(_) | WorkspaceMessage::ProposeApproval { .. } => {}
             WorkspaceMessage::Prepare { session, deadline_ms, work } => self.prepare(cx, session, deadline_ms, work),
             WorkspaceMessage::Start { session, signers, readies } => self.start(cx, session, &signers, &readies),
             WorkspaceMessage::Cancel { session } => self.cancel(cx, session),

@@ -48,6 +48,7 @@ impl Parts<'_> {
             Ok(Change::Claim { operators, required, sealing_key }) => {
                 let secret = Zeroizing::new(fresh.identity.secret());
                 let settings = Settings {
+                    name: Text::default(),
                     identity: Secret::new(&*secret),
                     operators,
                     required,
@@ -71,6 +72,7 @@ impl Parts<'_> {
 
     pub(super) fn describe_unclaimed(&mut self, cx: &mut Cx<'_>, instance: InstanceId, connection: u64) -> Description {
         Description {
+            name: Text::default(),
             instance,
             boot: cx.boot,
             version: Text::cut(cx.caps.version),

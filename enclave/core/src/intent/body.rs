@@ -177,6 +177,7 @@ pub fn decode(body: &[u8]) -> Result<Decoded, Refusal> {
         let (digest, shown) = match operation {
             Operation::Raw => raw(message)?,
             Operation::TypedMessage => typed(message)?,
+            Operation::Transfer | Operation::ContractCall => return Err(malformed("not yet")),
         };
         decoded.digests.push(digest);
         decoded.messages.push(shown);

@@ -163,6 +163,8 @@ impl Serving {
             approval: flow.add.approval.clone(),
             allow_raw: flow.add.allow_raw,
             unconfirmed: Some(flow.claims.jti.clone()),
+            approval_key: Secret::default(),
+            request_key: Secret::default(),
         };
         let mut users = pairing.record.users.to_vec();
         users.retain(|known| known.id != user.id);
@@ -247,6 +249,7 @@ impl Serving {
             user: flow.claims.user.as_str(),
             jti: flow.claims.jti.as_str(),
             role: role_text(flow.add.role),
+            approval_key: [0; 32],
         };
         let document = cx
             .caps
@@ -265,6 +268,7 @@ impl Serving {
             auto_approve: flow.add.approval == ApprovalSetting::Auto,
             require_intent: flow.add.require_intent,
             version: cx.caps.version.to_owned(),
+            approval_key: String::new(),
         };
         let endpoint = Endpoint {
             url: &flow.claims.url,

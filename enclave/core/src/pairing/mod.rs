@@ -46,6 +46,7 @@ pub(crate) fn call<T: serde::Serialize>(
         trust: endpoint.root.map_or(Trust::PublicRoots, |der| Trust::Root(der.to_vec())),
         max_answer_bytes: MAX_WORKSPACE_ANSWER_BYTES,
         deadline_ms: WORKSPACE_DEADLINE_MS,
+        keep_alive: false,
     })
 }
 
@@ -58,6 +59,8 @@ pub(crate) fn answer<T: DeserializeOwned>(outcome: ExchangeOutcome, what: &str) 
             F::AddressDenied(_) => Code::AddressDenied,
             F::Connect(_) => Code::Connect,
             F::Tls(_) => Code::TlsUntrusted,
+            F::Pin(_) => Code::PinMismatch,
+            F::Lost(_) => Code::ConnectionLost,
             F::Http(_) | F::TooLarge(_) => Code::Malformed,
             F::Timeout(_) => Code::Timeout,
             F::Unavailable(_) => Code::Busy,
