@@ -57,6 +57,20 @@ impl Slots {
     }
 }
 
+/// Has the pool give up a connection on which something went wrong.
+struct DropSpoiltUnlessDone<'a> {
+    pool: &'a Pool,
+    place: Option<&'a Place>,
+}
+
+impl Drop for DropSpoiltUnlessDone<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.pool.drop_spoilt(place);
+        }
+    }
+}
+
 /// What a connection is opened to.
 struct Target {
     purpose: Purpose,
@@ -174,14 +188,18 @@ impl<T: Transport> Exchanges<T> {
     /// Asks over a connection, and keeps it for `place`, if it is to be kept.
     async fn ask(
         &self,
-        mut connection: Connection,
+        connection: Connection,
         post: &Post,
         place: Option<&Place>,
         progress: &mut Progress,
     ) -> Result<HttpAnswer, Unanswered> {
+        // Dropped after the connection, also when the exchange ends half-way.
+        let mut tidying = DropSpoiltUnlessDone { pool: &self.pool, place };
+        let mut connection = connection;
         progress.begin(Step::Answer);
         let answer = connection.post(post).await?;
         progress.end();
+        tidying.place = None;
         if let Some(place) = place {
             self.keep(connection, place.clone());
         }

@@ -140,10 +140,15 @@ impl Connection {
             Sender::Http2(sender) => sender.is_closed(),
         };
         !closed
-            && !common.spoilt.load(Ordering::Relaxed)
+            && !self.is_spoilt()
             && now.saturating_duration_since(common.opened_at) < MAX_CONNECTION_AGE
             && common.requests.load(Ordering::Relaxed) < MAX_REQUESTS_PER_CONNECTION
             && now_ms <= self.server.certificate_expires_at_ms
+    }
+
+    /// Whether something went wrong on it.
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.common.spoilt.load(Ordering::Relaxed)
     }
 
     /// Exchanges that share it, beside whoever asks.

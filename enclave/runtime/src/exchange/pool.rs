@@ -108,6 +108,16 @@ impl Pool {
         close(surplus);
     }
 
+    /// Gives up the connections on which something went wrong: at once, unless others still use them.
+    pub(super) fn drop_spoilt(&self, place: &Place) {
+        let mut places = self.places();
+        let Some(kept) = places.get_mut(place) else { return };
+        kept.retain(|kept| !kept.connection.is_spoilt());
+        if kept.is_empty() {
+            places.remove(place);
+        }
+    }
+
     /// Closes idle connections until one more can be opened.
     pub(super) fn make_room(&self) {
         let mut places = self.places();
