@@ -1,5 +1,6 @@
 //! What a handler is shown of a transaction. Everything in it was decoded here from the client's own bytes.
 
+use super::question::Question;
 use crate::intent::{Decoded, ShownMessage};
 use borsh::BorshSerialize;
 use countersign_wire::ids::{ApiUserId, KeyId, PairingId, PartyId, TransactionId};
@@ -28,15 +29,6 @@ pub struct TransactionShown<'a> {
     pub signer: &'a ApiUserId,
     /// The parties of the group.
     pub players: &'a [PartyId],
-}
-
-/// A request that is ready to be signed and sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// The payload of the token.
-    pub payload: Vec<u8>,
-    /// The UUID that the answer must repeat.
-    pub request_id: String,
 }
 
 /// Payload of `tx_sign_request`. Handlers know these names; numbers are there for old ones.
@@ -154,7 +146,7 @@ fn json(payload: &Payload<'_>) -> Vec<u8> {
 }
 
 /// A UUID of version 8 (RFC 9562, section 5.8): 122 bits of the hash.
-fn uuid(hash: [u8; 32]) -> String {
+pub(super) fn uuid(hash: [u8; 32]) -> String {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = hash;
     let bytes = [a, b, c, d, e, f, g & 0x0f | 0x80, h, i & 0x3f | 0x80, j, k, l, m, n, o, p];
     TransactionId(bytes).to_string()

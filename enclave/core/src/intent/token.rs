@@ -178,6 +178,7 @@ mod tests {
             path: Text::new("/v1/transactions").unwrap(),
             body: Bytes::new(body(Some("order-1"))).unwrap(),
             token: Some(Text::new(key.sign(claims.to_string().as_bytes(), None).unwrap()).unwrap()),
+            unsigned: None,
         }
     }
 
