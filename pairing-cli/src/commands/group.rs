@@ -188,6 +188,7 @@ mod tests {
             party: PartyId([4; 32]),
             role: Role::Customer,
             link_up: true,
+            link_trouble: Text::default(),
             require_intent: true,
             users: 0,
             initiators: 0,
