@@ -35,7 +35,7 @@ pub(super) struct Understood {
 impl PairingState {
     /// Decodes a request and, where intent is required or given, proves that an initiator asked for it.
     pub(super) fn understand(&self, cx: &Cx<'_>, request: &TransactionRequest) -> Result<Understood, Refusal> {
-        let decoded = intent::decode(&request.body)?;
+        let decoded = intent::decode(&request.body, request.unsigned.as_deref())?;
         let hash = request.digest();
         let known = self.ledger.get(&request.transaction).filter(|r| r.request_hash == hash);
         let proven = match (&request.token, known) {
