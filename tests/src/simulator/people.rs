@@ -170,13 +170,13 @@ impl SimulatedHandler {
         let note = payload["note"].as_str().or(payload["extraInfo"]["note"].as_str()).unwrap_or_default().to_owned();
         let asked_before = self.shown.iter().any(|shown| shown["requestId"] == payload["requestId"]);
         self.shown.push(payload.clone());
-        if note == "retry-for-ever" || (note == "retry-me" && !asked_before) {
+        if note == "retry-for-ever" || (note.starts_with("retry-me") && !asked_before) {
             return self.say(&json!({"action": "RETRY", "requestId": payload["requestId"]}));
         }
         if note == "ignore-me" {
             return self.say(&json!({"action": "IGNORE", "requestId": payload["requestId"]}));
         }
-        let reject = note == "reject-me";
+        let reject = matches!(note.as_str(), "reject-me" | "retry-me-then-reject");
         for entry in payload["rawTx"].as_array().map(Vec::as_slice).unwrap_or_default() {
             let digest: [u8; 32] = hex::decode(entry["payload"].as_str()?).ok()?.try_into().ok()?;
             if reject {
