@@ -9,11 +9,11 @@ use super::question::Question;
 use crate::intent::Decoded;
 use borsh::BorshSerialize;
 use build::payload;
-use payload::Payload;
 use countersign_wire::ids::{ApiUserId, KeyId, PairingId, PartyId, TransactionId};
 use countersign_wire::key::{Algorithm, DerivationPath, Operation};
 use countersign_wire::message::digest_of;
 use countersign_wire::transaction::{Digest, IntentId};
+use payload::Payload;
 
 /// A transaction in front of a handler.
 pub struct TransactionShown<'a> {

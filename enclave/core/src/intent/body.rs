@@ -83,7 +83,9 @@ pub fn decode(body: &[u8], unsigned: Option<&[u8]>) -> Result<Decoded, Refusal> 
     let own = Value::Object(members);
     let operation = operation(&common.operation)?;
     if unsigned.is_some() && operation != Operation::Transfer {
-        return Err(malformed(format!("a transaction that the workspace built belongs to a TRANSFER, not a {operation}")));
+        return Err(malformed(format!(
+            "a transaction that the workspace built belongs to a TRANSFER, not a {operation}"
+        )));
     }
     let asset =
         asset(&common.asset_id).ok_or_else(|| malformed(format!("asset {:?} is not supported", common.asset_id)))?;
@@ -206,3 +208,5 @@ fn external(id: Option<String>) -> Result<Option<Text<MAX_NAME_BYTES>>, Refusal>
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;

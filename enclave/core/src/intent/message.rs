@@ -101,8 +101,7 @@ fn raw(content: Value) -> Result<(Digest, decoded::Message), Refusal> {
 }
 
 fn eip191(content: Value) -> Result<(Digest, decoded::Message), Refusal> {
-    let expected =
-        || malformed("expected the content of an EIP191 message to be hexadecimal digits without a prefix");
+    let expected = || malformed("expected the content of an EIP191 message to be hexadecimal digits without a prefix");
     let Value::String(content) = content else { return Err(expected()) };
     let hashed = eip191::enveloped(&hex::decode(&content).map_err(|_| expected())?);
     Ok((keccak256(&hashed), decoded::Message { written: Written::Eip191(content), hashed: Some(hashed) }))

@@ -15,6 +15,8 @@ pub use body::decode;
 pub use decoded::{Decoded, Message, Written};
 pub use evm::address::{checksummed, ethereum_address};
 pub use evm::amount::decimal;
+#[cfg(test)]
+pub(crate) use evm::examples;
 pub use evm::transaction::{Fees, UnsignedTransaction};
 pub use evm::u256::U256;
 pub use token::{verify_initiator, verify_intent};

@@ -23,8 +23,8 @@ const UNVERIFIED_OF_A_MESSAGE: &[&str] = &[
     "requestedAmount",
     "requestedAmountStr",
 ];
-/// What only the workspace could say of a transaction's destination. It is not asked: the members are there, and say nothing.
-const UNVERIFIED_OF_A_TRANSACTION: &[&str] = &[
+/// What only the workspace could say of a destination. It is not asked: the members are there, and say nothing.
+const UNVERIFIED_OF_A_DESTINATION: &[&str] = &[
     "destId",
     "destinations[].action",
     "destinations[].actionInfo",
@@ -34,19 +34,27 @@ const UNVERIFIED_OF_A_TRANSACTION: &[&str] = &[
     "destinations[].dstSubType",
     "destinations[].dstWalletId",
 ];
+/// The same where nothing goes anywhere.
+const UNVERIFIED_WITHOUT_DESTINATION: &[&str] = &["destId"];
 
 /// The payload, without its request id. Note and external id are the client's only where it proved its intent, and absent
 /// otherwise.
 pub(super) fn payload<'a>(shown: &TransactionShown<'a>) -> Payload<'a> {
     let decoded = shown.decoded;
     let signed = decoded.paths.iter().zip(&decoded.digests).zip(&decoded.messages);
-    let moved = decoded.transaction().map(|transaction| Moved::by(transaction, decoded)).unwrap_or_default();
+    let moved = decoded.transaction().map(|transaction| Moved::by(transaction, decoded));
+    let unverified = match &moved {
+        None => UNVERIFIED_OF_A_MESSAGE,
+        Some(moved) if moved.anywhere => UNVERIFIED_OF_A_DESTINATION,
+        Some(_) => UNVERIFIED_WITHOUT_DESTINATION,
+    };
+    let moved = moved.unwrap_or_default();
     Payload {
         tx_id: shown.transaction.to_string(),
         operation: decoded.operation.as_str(),
         source_type: "VAULT",
         source_id: decoded.vault_account.to_string(),
-        dest_type: moved.destination.as_ref().map_or("", |_| "ONE_TIME_ADDRESS"),
+        dest_type: moved.if_to_an_address("ONE_TIME_ADDRESS"),
         dest_id: "",
         asset: decoded.asset.id,
         amount: number(&moved.amount),
@@ -54,7 +62,7 @@ pub(super) fn payload<'a>(shown: &TransactionShown<'a>) -> Payload<'a> {
         requested_amount: number(&moved.amount),
         requested_amount_str: moved.amount.clone(),
         fee: moved.fee.clone(),
-        dest_address_type: moved.destination.as_ref().map_or("", |_| "ONE_TIME"),
+        dest_address_type: moved.if_to_an_address("ONE_TIME"),
         dest_address: moved.destination.clone().unwrap_or_default(),
         destinations: moved.destinations(),
         raw_tx: signed.map(|((path, digest), message)| raw_tx(path, digest, message)).collect(),
@@ -62,7 +70,7 @@ pub(super) fn payload<'a>(shown: &TransactionShown<'a>) -> Payload<'a> {
         note: shown.intent.and(decoded.note.as_deref()),
         external_tx_id: shown.intent.and(decoded.external.as_deref()),
         signer_id: shown.signer.as_str(),
-        extra_parameters: extra_parameters(shown),
+        extra_parameters: extra_parameters(shown, unverified),
         request_id: None,
     }
 }
@@ -94,6 +102,11 @@ impl Moved {
         }
     }
 
+    /// A contract that is only being created has no address to be of a type.
+    fn if_to_an_address(&self, r#type: &'static str) -> &'static str {
+        if self.destination.is_some() { r#type } else { "" }
+    }
+
     fn destinations(&self) -> Vec<Destination> {
         if !self.anywhere {
             return Vec::new();
@@ -103,13 +116,13 @@ impl Moved {
             amount_native: number(&self.amount),
             amount_native_str: self.amount.clone(),
             amount_usd: Number::from(0),
-            dst_address_type: "ONE_TIME",
+            dst_address_type: self.if_to_an_address("ONE_TIME"),
             dst_address: address.clone(),
             dst_id: "",
             dst_wallet_id: "",
             dst_name: "",
             dst_sub_type: "",
-            dst_type: "ONE_TIME_ADDRESS",
+            dst_type: self.if_to_an_address("ONE_TIME_ADDRESS"),
             display_dst_address: address,
             action: "ALLOW",
             action_info: ActionInfo {
@@ -138,7 +151,7 @@ fn raw_tx(path: &DerivationPath, digest: &Digest, message: &Message) -> RawTx {
     }
 }
 
-fn extra_parameters<'a>(shown: &TransactionShown<'a>) -> ExtraParameters<'a> {
+fn extra_parameters<'a>(shown: &TransactionShown<'a>, unverified: &'static [&'static str]) -> ExtraParameters<'a> {
     let decoded = shown.decoded;
     let transaction = decoded.transaction();
     let called = transaction.filter(|_| decoded.operation == Operation::ContractCall);
@@ -150,7 +163,7 @@ fn extra_parameters<'a>(shown: &TransactionShown<'a>) -> ExtraParameters<'a> {
         countersign: Countersign {
             evm: transaction.map(evm),
             typed_data: decoded.messages.iter().enumerate().filter_map(typed).collect(),
-            unverified: transaction.map_or(UNVERIFIED_OF_A_MESSAGE, |_| UNVERIFIED_OF_A_TRANSACTION),
+            unverified,
         },
     }
 }

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use serde_json::{Value, json};
+use countersign_wire::limits::MAX_DIGESTS;
+use serde_json::json;
 
 const HASH: &str = "77b4e74099ce90c08503c0e0bb6e672dbe1c5e3e127ce333bf22eb581cd3f6ce";
 
@@ -26,7 +27,7 @@ fn typed_body() -> Value {
 }
 
 fn decoded(body: &Value) -> Result<Decoded, Refusal> {
-    decode(body.to_string().as_bytes())
+    decode(body.to_string().as_bytes(), None)
 }
 
 fn with(mut body: Value, pointer: &str, name: &str, value: Value) -> Value {
@@ -59,8 +60,8 @@ fn a_typed_message_is_hashed_here() {
     assert_eq!(decoded.paths, [DerivationPath::vault(1, 7, 0, 0).unwrap()]);
     let hashed = decoded.messages[0].hashed.clone().unwrap();
     assert_eq!(hashed, b"\x19Ethereum Signed Message:\n5hello");
-    assert_eq!(decoded.digests, [eip191::digest(&hashed)]);
-    assert_eq!(decoded.messages[0].content_hex, "68656C6c6f", "shown as the client wrote it");
+    assert_eq!(decoded.digests, [keccak256(&hashed)]);
+    assert_eq!(decoded.messages[0].written, Written::Eip191("68656C6c6f".into()), "shown as the client wrote it");
     assert_eq!(decoded.note.as_deref(), Some("a note"));
     assert_eq!(decoded.external.as_deref(), Some("order-1"));
 }
@@ -71,12 +72,7 @@ fn address_index_and_change_select_the_path_in_both_spellings() {
         let body = with(with(raw_body(), MESSAGE, spelling, json!(5)), MESSAGE, "bip44change", json!(1));
         assert_eq!(decoded(&body).unwrap().paths, [DerivationPath::vault(60, 0, 1, 5).unwrap()]);
     }
-    refused(&with(
-        with(raw_body(), MESSAGE, "bip44AddressIndex", json!(5)),
-        MESSAGE,
-        "bip44addressIndex",
-        json!(6),
-    ));
+    refused(&with(with(raw_body(), MESSAGE, "bip44AddressIndex", json!(5)), MESSAGE, "bip44addressIndex", json!(6)));
     refused(&with(raw_body(), MESSAGE, "bip44change", json!(2)));
     refused(&with(raw_body(), MESSAGE, "bip44AddressIndex", json!(2_147_483_648_u32)));
     refused(&with(raw_body(), MESSAGE, "bip44AddressIndex", json!(-1)));
@@ -87,9 +83,7 @@ fn address_index_and_change_select_the_path_in_both_spellings() {
 fn t11_a_derivation_path_other_than_the_derived_one_is_refused() {
     let given = |path: Value| with(raw_body(), MESSAGE, "derivationPath", path);
     assert!(decoded(&given(json!([44, 60, 0, 0, 0]))).is_ok());
-    for other in
-        [json!([44, 60, 1, 0, 0]), json!([44, 60, 0, 0]), json!([44, 0, 0, 0, 0]), json!([]), json!("m/44")]
-    {
+    for other in [json!([44, 60, 1, 0, 0]), json!([44, 60, 0, 0]), json!([44, 0, 0, 0, 0]), json!([]), json!("m/44")] {
         refused(&given(other));
     }
 }
@@ -128,7 +122,7 @@ fn t37_duplicate_members_are_refused_at_every_depth() {
     ] {
         let body = plain.replacen(once, twice, 1);
         assert_ne!(body, plain);
-        assert_eq!(decode(body.as_bytes()).map_err(|r| r.code), Err(Code::Malformed), "{body}");
+        assert_eq!(decode(body.as_bytes(), None).map_err(|r| r.code), Err(Code::Malformed), "{body}");
     }
 }
 
@@ -151,7 +145,7 @@ fn a_raw_message_is_exactly_32_bytes_of_hexadecimal() {
 
 #[test]
 fn a_typed_message_has_a_known_type_and_hexadecimal_content() {
-    for kind in [json!("EIP712"), json!("eip191"), json!(null), json!(191)] {
+    for kind in [json!("EIP1271"), json!("eip191"), json!(null), json!(191)] {
         refused(&with(typed_body(), MESSAGE, "type", kind));
     }
     for content in [json!("0x68"), json!("6"), json!("hello"), json!({"types": {}})] {
@@ -161,14 +155,13 @@ fn a_typed_message_has_a_known_type_and_hexadecimal_content() {
 
 #[test]
 fn operation_asset_source_and_algorithm_are_known_ones() {
-    for operation in [json!("TRANSFER"), json!("raw"), json!(null), json!(0)] {
+    for operation in [json!("MINT"), json!("raw"), json!(null), json!(0)] {
         refused(&with(raw_body(), "", "operation", operation));
     }
     for asset in [json!("BTC"), json!("eth"), json!(""), json!(null)] {
         refused(&with(raw_body(), "", "assetId", asset));
     }
-    for id in [json!("00"), json!("+1"), json!(""), json!("-1"), json!("4294967296"), json!("2147483648"), json!(0)]
-    {
+    for id in [json!("00"), json!("+1"), json!(""), json!("-1"), json!("4294967296"), json!("2147483648"), json!(0)] {
         refused(&with(raw_body(), "/source", "id", id));
     }
     refused(&with(raw_body(), "/source", "type", json!("EXTERNAL_WALLET")));
@@ -190,8 +183,8 @@ fn everything_has_a_limit() {
     refused(&with(raw_body(), "", "externalTxId", json!("e".repeat(MAX_NAME_BYTES + 1))));
     refused(&with(raw_body(), "", "externalTxId", json!("")));
     let padded = format!("{}{}", raw_body(), " ".repeat(MAX_REQUEST_BODY_BYTES));
-    assert_eq!(decode(padded.as_bytes()).map_err(|r| r.code), Err(Code::Malformed));
+    assert_eq!(decode(padded.as_bytes(), None).map_err(|r| r.code), Err(Code::Malformed));
     for bad in [&b""[..], b"[]", b"null", b"\xff", b"{}"] {
-        assert_eq!(decode(bad).map_err(|r| r.code), Err(Code::Malformed));
+        assert_eq!(decode(bad, None).map_err(|r| r.code), Err(Code::Malformed));
     }
 }

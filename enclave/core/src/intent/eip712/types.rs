@@ -182,8 +182,7 @@ impl FieldType {
         let mut rest = dimensions;
         let mut count = 0;
         while !rest.is_empty() {
-            let (length, behind) =
-                rest.strip_prefix('[').and_then(|rest| rest.split_once(']')).ok_or_else(unknown)?;
+            let (length, behind) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')).ok_or_else(unknown)?;
             let length = match length {
                 "" => None,
                 length => Some(array_length(length).ok_or_else(unknown)?),
@@ -314,14 +313,45 @@ mod tests {
 
     #[test]
     fn elementary_types_are_those_of_the_standard() {
-        for good in ["bool", "address", "bytes", "string", "bytes1", "bytes32", "uint8", "uint256", "int8", "int248", "B"] {
+        for good in
+            ["bool", "address", "bytes", "string", "bytes1", "bytes32", "uint8", "uint256", "int8", "int248", "B"]
+        {
             assert!(one(good).is_ok(), "{good}");
             assert!(one(&format!("{good}[3][]")).is_ok(), "{good}");
         }
         for bad in [
-            "", "uint", "int", "uint0", "uint7", "uint264", "uint08", "int512", "bytes0", "bytes33", "bytes01", "byte",
-            "fixed128x18", "ufixed", "function", "Bool", "B ", " B", "B[", "B]", "B[0]", "B[-1]", "B[01]", "B[4097]", "B[x]",
-            "B[]x", "[]", "B(", "B,C", "Ä", "EIP712Domain", "uint256 a,uint256",
+            "",
+            "uint",
+            "int",
+            "uint0",
+            "uint7",
+            "uint264",
+            "uint08",
+            "int512",
+            "bytes0",
+            "bytes33",
+            "bytes01",
+            "byte",
+            "fixed128x18",
+            "ufixed",
+            "function",
+            "Bool",
+            "B ",
+            " B",
+            "B[",
+            "B]",
+            "B[0]",
+            "B[-1]",
+            "B[01]",
+            "B[4097]",
+            "B[x]",
+            "B[]x",
+            "[]",
+            "B(",
+            "B,C",
+            "Ä",
+            "EIP712Domain",
+            "uint256 a,uint256",
         ] {
             assert!(one(bad).is_err(), "{bad:?}");
         }
@@ -336,7 +366,9 @@ mod tests {
             let member = types(json!({"A": [{"name": name, "type": "bool"}]}));
             assert_eq!(member.err(), Some(TypedDataError::Name(name.into())));
         }
-        for reserved in ["uint256", "uint", "int7", "bytes", "bytes99", "bool", "address", "string", "function", "fixed8x1"] {
+        for reserved in
+            ["uint256", "uint", "int7", "bytes", "bytes99", "bool", "address", "string", "function", "fixed8x1"]
+        {
             assert_eq!(types(json!({reserved: []})).err(), Some(TypedDataError::Name(reserved.into())));
         }
         for fine in ["Uint256", "_a", "$b", "a1", "bytesN", "intent", "uintx", "boolean"] {

@@ -149,9 +149,26 @@ mod tests {
             assert_eq!(uint8(value), padded("ff"));
         }
         for value in [
-            json!(256), json!("256"), json!("0x100"), json!(-1), json!("-1"), json!(1.0), json!(1.5), json!("1.5"), json!("1e1"),
-            json!(""), json!("0x"), json!("01"), json!("+1"), json!(" 1"), json!("ff"), json!("0Xff"), json!(true),
-            json!(null), json!([1]), json!(1e30),
+            json!(256),
+            json!("256"),
+            json!("0x100"),
+            json!(-1),
+            json!("-1"),
+            json!(1.0),
+            json!(1.5),
+            json!("1.5"),
+            json!("1e1"),
+            json!(""),
+            json!("0x"),
+            json!("01"),
+            json!("+1"),
+            json!(" 1"),
+            json!("ff"),
+            json!("0Xff"),
+            json!(true),
+            json!(null),
+            json!([1]),
+            json!(1e30),
         ] {
             assert_eq!(uint8(value.clone()), None, "{value}");
         }
@@ -173,7 +190,18 @@ mod tests {
         assert_eq!(int8(json!("-1")), minus("ff"));
         assert_eq!(int8(json!(-128)), minus("80"));
         assert_eq!(int8(json!("-128")), minus("80"));
-        for value in [json!(128), json!("0x80"), json!(-129), json!("-129"), json!("-0"), json!("--1"), json!("-"), json!("-0x1"), json!("-01"), json!(-1.0)] {
+        for value in [
+            json!(128),
+            json!("0x80"),
+            json!(-129),
+            json!("-129"),
+            json!("-0"),
+            json!("--1"),
+            json!("-"),
+            json!("-0x1"),
+            json!("-01"),
+            json!(-1.0),
+        ] {
             assert_eq!(int8(value.clone()), None, "{value}");
         }
         assert_eq!(encoded(&FieldType::Int(64), &json!(i64::MIN)), minus("8000000000000000"));

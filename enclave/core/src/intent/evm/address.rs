@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn another_form_is_not_an_address() {
         let digits = &EXAMPLES[2][2..];
-        for bad in ["", "0x", digits, &format!("0X{digits}"), &format!("0x{digits}00"), &format!("0x{}", &digits[2..])] {
+        for bad in ["", "0x", digits, &format!("0X{digits}"), &format!("0x{digits}00"), &format!("0x{}", &digits[2..])]
+        {
             assert_eq!(address(bad), Err(AddressError::Form), "{bad:?}");
         }
         assert_eq!(address(&format!("0x{}zz", &digits[2..])), Err(AddressError::Form));

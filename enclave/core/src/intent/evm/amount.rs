@@ -12,7 +12,9 @@ const MAX_AMOUNT_BYTES: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
     /// A JSON number that is not a whole one: readers round it, each in its own way.
-    #[error("expected a text such as \"0.5\": a JSON number that is not a whole one is not exact, so send it as a string")]
+    #[error(
+        "expected a text such as \"0.5\": a JSON number that is not a whole one is not exact, so send it as a string"
+    )]
     NotExact,
     /// Neither a text nor a number.
     #[error("expected a text such as \"0.5\" or a whole number")]
@@ -97,7 +99,23 @@ mod tests {
     fn what_is_not_a_plain_decimal_is_refused() {
         let long = "1".repeat(MAX_AMOUNT_BYTES + 1);
         for bad in [
-            "", ".", "1.", ".5", "+1", "-1", "1e3", "1,5", " 1", "1 ", "00.5", "01", "0x1", "1.2.3", "NaN", "∞", "0.0000000000000000001",
+            "",
+            ".",
+            "1.",
+            ".5",
+            "+1",
+            "-1",
+            "1e3",
+            "1,5",
+            " 1",
+            "1 ",
+            "00.5",
+            "01",
+            "0x1",
+            "1.2.3",
+            "NaN",
+            "∞",
+            "0.0000000000000000001",
             &long,
         ] {
             assert_eq!(units(bad, 18), None, "{bad:?}");

@@ -4,6 +4,8 @@ pub mod address;
 pub mod amount;
 mod contract_call;
 mod destination;
+#[cfg(test)]
+pub(crate) mod examples;
 mod rlp;
 pub mod transaction;
 #[cfg(test)]

@@ -230,7 +230,9 @@ pub(super) mod tests {
 
     #[test]
     fn t46_lengths_beyond_the_bytes_are_refused() {
-        for bad in [&b""[..], b"\x81", b"\x83ab", b"\xb8", b"\xb8\x38a", b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff", b"\xc1"] {
+        for bad in
+            [&b""[..], b"\x81", b"\x83ab", b"\xb8", b"\xb8\x38a", b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff", b"\xc1"]
+        {
             let mut reader = Reader::new(bad);
             assert_eq!(reader.item().map(|_| ()), Err(RlpError::Truncated), "{bad:x?}");
         }

@@ -114,7 +114,9 @@ pub enum TransactionError {
     #[error("the legacy transaction names no chain: expected the nine items of EIP-155, which end in chain id, 0, 0")]
     NoChain,
     /// A transaction with a signature in it.
-    #[error("the legacy transaction ends in something else than chain id, 0, 0 (EIP-155): expected it without a signature")]
+    #[error(
+        "the legacy transaction ends in something else than chain id, 0, 0 (EIP-155): expected it without a signature"
+    )]
     NotUnsigned,
     /// No block takes such a transaction.
     #[error("the priority fee is higher than the maximum fee")]
