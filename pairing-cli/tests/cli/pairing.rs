@@ -2,7 +2,7 @@
 
 use crate::simulated_enclave::{Fault, PAIRING, USER, WORKSPACE};
 use crate::workstation::{TOKEN, Workstation};
-use countersign_wire::command::{AddUser, ApprovalSetting, Change};
+use countersign_wire::command::{AddUser, ApprovalSetting, Change, HandlerMode};
 use countersign_wire::group::Role;
 use countersign_wire::ids::PartyId;
 use serde_json::json;
@@ -73,7 +73,9 @@ fn a_user_is_added_with_everything_that_flags_say_and_its_identity_pinned() {
     assert_eq!(add.peer_measurements[0].pcr8, Some([0x10; 48]));
     let ApprovalSetting::Handler(handler) = add.approval else { panic!("no handler") };
     assert_eq!((&*handler.url, handler.deadline_ms, handler.networks.len()), ("https://handler.example:8443", 5000, 2));
-    assert_eq!(handler.public_key.to_vec(), b"ABCDEFGH");
+    assert_eq!(handler.keys.iter().map(|k| k.to_vec()).collect::<Vec<_>>(), [b"ABCDEFGH"]);
+    assert_eq!(handler.mode(), Some(HandlerMode::RootAndKey));
+    assert_eq!((handler.retry, handler.dated_requests, handler.own_request_key), Default::default());
 
     let pin = station.pin("default").unwrap();
     assert_eq!(pin["pairings"][0]["party"], "0d".repeat(32));

@@ -101,7 +101,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// For people.
+    /// For people. A test that failed is told with the command's own failure, verdict and next step.
     pub fn text(&self, colour: bool) -> String {
         let test = self.test;
         let (url, mode) = (printable(&test.url), printable(&test.mode));
@@ -117,9 +117,9 @@ impl<'a> Steps<'a> {
             let shown = format!("  {:<9}  {word}  {:>times$}  {says}", line.name, line.took());
             let _ = writeln!(text, "{}", shown.trim_end());
         }
-        let tone = if self.passed() { Tone::Green } else { Tone::Red };
-        let _ = writeln!(text, "{}", paint(tone, &self.verdict(), colour));
-        let _ = writeln!(text, "next: {}", self.next());
+        if self.passed() {
+            let _ = writeln!(text, "{}", paint(Tone::Green, &self.verdict(), colour));
+        }
         text
     }
 

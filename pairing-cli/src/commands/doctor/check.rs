@@ -191,7 +191,7 @@ impl Examination {
         match self.count(Verdict::Failed) {
             0 => None,
             _ => Some(Failure::check_failed(
-                format!("not all is well: {}", self.summary()),
+                "not all is well",
                 "begin with the first FAILED line: later ones may follow from it",
             )),
         }
