@@ -114,6 +114,11 @@ impl<T: Transport> Exchanges<T> {
         self.pool.idle()
     }
 
+    /// Connections that are open or being opened.
+    pub fn open_connections(&self) -> usize {
+        self.pool.open.count()
+    }
+
     async fn steps(&self, spec: ExchangeSpec, deadline: Instant, progress: &mut Progress) -> ExchangeOutcome {
         let place = (spec.keep_alive && spec.purpose == Purpose::Callback).then(|| Place::of(&spec));
         let target = Target {

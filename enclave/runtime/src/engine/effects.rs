@@ -7,7 +7,9 @@ use crate::exchange::Exchanges;
 use crate::key_service::{KeyService, KeyServiceError};
 use crate::limits::KEY_SERVICE_TIMEOUT;
 use crate::transport::Transport;
-use cosigner_core::{Effect, ExchangeFailure, ExchangeReport, ExchangeSpec, Input, JobEvent, JobSpec, SealingKeyAnswer};
+use cosigner_core::{
+    Effect, ExchangeFailure, ExchangeReport, ExchangeSpec, Input, JobEvent, JobSpec, SealingKeyAnswer,
+};
 use countersign_mpc::Failure;
 use countersign_wire::host_link::{BlobWrite, Counter, CounterValue, FromEnclave};
 use countersign_wire::{Bytes, List, OutOfBounds, Text};
@@ -88,9 +90,8 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
         let exchanges = self.exchanges.clone();
         let purpose = spec.purpose;
         answer(&self.events, async move { Exchanges::run(&exchanges, spec).await }, move |report| {
-            let report = report.unwrap_or_else(|| {
-                ExchangeReport::from(Err(ExchangeFailure::Unavailable("an internal error".into())))
-            });
+            let report = report
+                .unwrap_or_else(|| ExchangeReport::from(Err(ExchangeFailure::Unavailable("an internal error".into()))));
             match &report.outcome {
                 Ok(answer) => tracing::debug!(?purpose, status = answer.status, "exchange"),
                 Err(error) => tracing::info!(?purpose, %error, "exchange failed"),

@@ -164,6 +164,22 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 mod tests {
     use super::*;
     use rcgen::{CertificateParams, KeyPair, PublicKeyData, date_time_ymd};
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    /// Made by `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 36500 -subj /CN=handler.example`.
+    const BY_OPENSSL: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBijCCATGgAwIBAgIUD0vxtQmzPgQmBLh4/glYTRfCvhUwCgYIKoZIzj0EAwIw
+GjEYMBYGA1UEAwwPaGFuZGxlci5leGFtcGxlMCAXDTI2MTEyNzE4Mjc0M1oYDzIx
+MjYxMTAzMTgyNzQzWjAaMRgwFgYDVQQDDA9oYW5kbGVyLmV4YW1wbGUwWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAARMtQuxR3B276sI4xHVTTNKicG1sLeD3mm/btX8
+Iga+YPtwiqIXO7DtCaj7nvvfW/hfQoC7PRvdTiIANTe/Ob6fo1MwUTAdBgNVHQ4E
+FgQUsxP1PodXUfcWOZdyHzr9w6SS8/4wHwYDVR0jBBgwFoAUsxP1PodXUfcWOZdy
+Hzr9w6SS8/4wDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBX4QFT
+ND0GNeDh1zaknD0HsPImtF3iClvEV96EzT3dZgIgD6zRiXLVQ6Vn9YOBMNJxqE8U
+koAdgUk4dy782zlI+KA=
+-----END CERTIFICATE-----";
 
     fn certificate(last_year: i32) -> (KeyPair, Vec<u8>) {
         let mut params = CertificateParams::new(vec!["handler.test".to_owned()]).unwrap();
@@ -184,6 +200,15 @@ mod tests {
             assert_eq!(facts, Facts { pin, not_before_s: 1_709_164_800, not_after_s });
             assert_eq!(facts.expires_at_ms(), not_after_s * 1000);
         }
+    }
+
+    #[test]
+    fn a_certificate_of_the_usual_tool_has_the_pin_and_the_dates_that_the_tool_says() {
+        let der = CertificateDer::from_pem_slice(BY_OPENSSL.as_bytes()).unwrap();
+        let facts = read(&der).unwrap();
+        let pin: String = facts.pin.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(pin, "2ebb0d100822e378bcc319a9ef3bcb4fa585c9817db47247c24df7a54467800a");
+        assert_eq!((facts.not_before_s, facts.not_after_s), (1_795_804_063, 4_949_404_063));
     }
 
     #[test]
@@ -209,7 +234,9 @@ mod tests {
         for good in [&[0x04, 1, 5][..], &[&[0x04, 0x81, 0x80][..], &[7; 0x80]].concat()] {
             assert!(Reader(good).take(4).is_some());
         }
-        for bad in [&[0x04, 0x81, 1, 5][..], &[0x04, 0x82, 0, 1, 5], &[0x04, 0x80, 5, 0, 0], &[0x04, 2, 5], &[0x04], &[]] {
+        for bad in
+            [&[0x04, 0x81, 1, 5][..], &[0x04, 0x82, 0, 1, 5], &[0x04, 0x80, 5, 0, 0], &[0x04, 2, 5], &[0x04], &[]]
+        {
             assert!(Reader(bad).take(4).is_none(), "{bad:?}");
         }
     }
@@ -224,7 +251,9 @@ mod tests {
         assert_eq!(utc("500101000000Z"), Some(0), "before 1970");
         assert_eq!(utc("260101000000Z"), Some(1_767_225_600));
         assert_eq!(utc("240229235959Z"), Some(1_709_251_199));
-        for bad in ["230229000000Z", "261301000000Z", "260100000000Z", "260101240000Z", "260101006000Z", "260101000060Z"] {
+        for bad in
+            ["230229000000Z", "261301000000Z", "260100000000Z", "260101240000Z", "260101006000Z", "260101000060Z"]
+        {
             assert_eq!(utc(bad), None, "{bad}");
         }
         for bad in ["2601010000Z", "260101000000", "260101000000+0000", "26010100000aZ", "", "2"] {
