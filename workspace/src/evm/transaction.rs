@@ -79,7 +79,9 @@ impl Unsigned {
                 (TypedTransaction::Legacy(TxLegacy::decode(&mut rest).map_err(malformed)?), rest)
             }
             _ => {
-                return Err("expected an unsigned transaction of EIP-1559 (0x02), EIP-2930 (0x01) or EIP-155".to_owned());
+                return Err(
+                    "expected an unsigned transaction of EIP-1559 (0x02), EIP-2930 (0x01) or EIP-155".to_owned()
+                );
             }
         };
         let this = Self(transaction);
