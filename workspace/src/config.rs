@@ -467,12 +467,17 @@ mod tests {
         assert!(config.keys.is_some() && config.ready_file.is_some() && config.default_signer.is_some());
         assert!(config.trust.development_root.is_some());
         assert!(config.trust.measurements[0].pcr8.is_some());
+        assert!(config.approvals.config_change_signer.is_some());
+        let asset = &config.assets[0];
+        assert!(asset.id == "ETH" && asset.max_fee_gwei.is_some() && asset.priority_fee_gwei.is_some());
         for name in [
             "max_challenges",
             "max_links",
             "request_head",
             "max_open_transaction_bytes",
             "max_link_queue_bytes",
+            "max_pending_changes",
+            "max_unmanaged_wallets",
             "link_ping",
             "keygen_give_up",
             "level",
@@ -485,6 +490,17 @@ mod tests {
     #[test]
     fn unknown_keys_and_impossible_values_are_refused() {
         assert!(matches!(load(&format!("unknown = 1\n{EXAMPLE}")), Err(ConfigError::Toml { .. })));
+        for bad in [
+            "assets = [{id = 'BTC'}]",
+            "assets = [{id = 'ETH'}, {id = 'ETH'}]",
+            "assets = [{id = 'ETH', max_fee_gwei = '1e3'}]",
+            "assets = [{id = 'ETH', first_nonce = 9007199254740992}]",
+            "approvals.config_change_signer = 'a b'",
+        ] {
+            // As top-level keys they come before every table.
+            let text = EXAMPLE.replace("[approvals]\n", "");
+            assert!(matches!(load(&format!("{bad}\n{text}")), Err(ConfigError::Value { .. })), "{bad}");
+        }
         for (from, to) in [
             ("https://workspace.example:8443", "http://workspace.example"),
             ("https://workspace.example:8443", "https://workspace.example/v1"),

@@ -107,8 +107,12 @@ pub fn read(body: &[u8]) -> Result<Content, ContentError> {
         return refused("expected an externalTxId that is not empty, or none");
     }
     let fees = body.max_fee.is_some() || body.priority_fee.is_some() || body.gas_limit.is_some();
-    if operation != Operation::Transfer && (fees || body.destination.is_some() || body.amount.is_some()) {
-        return refused("expected destination, amount, maxFee, priorityFee and gasLimit in a TRANSFER only");
+    if fees && operation != Operation::Transfer {
+        return refused("expected maxFee, priorityFee and gasLimit in a TRANSFER only");
+    }
+    let is_message = matches!(operation, Operation::Raw | Operation::TypedMessage);
+    if is_message && (body.destination.is_some() || body.amount.is_some()) {
+        return refused("expected destination and amount in a TRANSFER or CONTRACT_CALL only");
     }
     let (note, external_tx_id) = (body.note.take(), body.external_tx_id.take());
     let what = match operation {

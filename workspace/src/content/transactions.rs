@@ -1,6 +1,6 @@
 //! TRANSFER and CONTRACT_CALL.
 
-use super::body::{Body, ExtraParameters, Number, Plain};
+use super::body::{Body, Destination, ExtraParameters, Number, Plain};
 use super::{ContentError, refused};
 use crate::asset::Asset;
 use crate::evm::amount::{wei, wei_of_gwei};
@@ -30,60 +30,76 @@ pub struct Wanted {
     pub priority_fee: Option<u128>,
 }
 
-fn text<'n>(name: &str, number: &'n Number) -> Result<&'n str, ContentError> {
+/// A number as the client wrote it. A JSON number with a fraction is rounded by who reads it: it is not taken.
+fn text(name: &str, number: &Number) -> Result<String, ContentError> {
     match number {
-        Number::Text(text) => Ok(text),
-        Number::Number(number) => refused(format!("expected {name} as a text, which has one reading: \"{number}\"")),
+        Number::Text(text) => Ok(text.clone()),
+        Number::Number(number) if number.is_u64() => Ok(number.to_string()),
+        Number::Number(number) => refused(format!("expected {name} as a text, which is exact: \"{number}\"")),
+    }
+}
+
+fn named(name: &str, e: &dyn std::fmt::Display) -> ContentError {
+    ContentError(format!("{name}: {e}"))
+}
+
+fn recipient(destination: &Destination) -> Result<Address, ContentError> {
+    let one_time = destination.one_time_address.as_ref().filter(|_| destination.r#type == "ONE_TIME_ADDRESS");
+    match one_time.filter(|a| a.tag.as_deref().unwrap_or_default().is_empty()) {
+        Some(one_time) => crate::evm::address(&one_time.address).map_err(|e| named("destination", &e)),
+        None => {
+            refused("expected a destination of type ONE_TIME_ADDRESS, its oneTimeAddress with an address and no tag")
+        }
+    }
+}
+
+fn gas_limit(number: &Number) -> Result<u64, ContentError> {
+    let digits = text("gasLimit", number)?;
+    let gas = digits.parse::<u64>().ok().filter(|gas| gas.to_string() == digits);
+    match gas.filter(|gas| (TRANSFER_GAS..=MAX_GAS).contains(gas)) {
+        Some(gas) => Ok(gas),
+        None => refused(format!("gasLimit: expected {TRANSFER_GAS} to {MAX_GAS}, got {digits:.40?}")),
+    }
+}
+
+/// An amount that includes the fee, a whole balance, somebody else who pays: none of that is what would be signed.
+fn check_nothing_else_is_asked(body: &Body) -> Result<(), ContentError> {
+    let flags = [
+        ("treatAsGrossAmount", &body.treat_as_gross_amount),
+        ("forceSweep", &body.force_sweep),
+        ("useGasless", &body.use_gasless),
+    ];
+    match flags.into_iter().find(|(_, flag)| !matches!(flag, None | Some(Plain::Flag(false)))) {
+        Some((name, _)) => refused(format!("expected {name} to be false or absent: it is not supported")),
+        None => Ok(()),
     }
 }
 
 pub(super) fn transfer(body: &Body) -> Result<Wanted, ContentError> {
-    let extra = body.extra_parameters.as_ref();
-    if extra.is_some_and(|e| e.raw_message_data.is_some() || e.unsigned_transaction.is_some()) {
+    check_nothing_else_is_asked(body)?;
+    if body.extra_parameters.is_some() {
         return refused("expected a TRANSFER to have no extraParameters: its transaction is built here");
     }
-    if !matches!(body.treat_as_gross_amount, None | Some(Plain::Flag(false))) {
-        return refused(
-            "expected treatAsGrossAmount to be false or absent: the amount arrives, the fee is paid on top",
-        );
-    }
-    let Some(destination) = body.destination.as_ref().filter(|d| d.r#type == "ONE_TIME_ADDRESS") else {
-        return refused("expected a destination of type ONE_TIME_ADDRESS with its oneTimeAddress");
-    };
-    let Some(one_time) = destination.one_time_address.as_ref().filter(|a| a.tag.as_deref().unwrap_or("").is_empty())
-    else {
-        return refused("expected destination.oneTimeAddress with an address and without a tag");
-    };
+    let Some(destination) = &body.destination else { return refused("expected a destination") };
     let Some(amount) = &body.amount else { return refused("expected an amount such as \"0.01\"") };
     let amount = text("amount", amount)?;
-    let named = |name: &str, e: &dyn std::fmt::Display| ContentError(format!("{name}: {e}"));
     let fee = |name: &str, number: &Option<Number>| match number {
         None => Ok(None),
-        Some(number) => wei_of_gwei(text(name, number)?).map(Some).map_err(|e| named(name, &e)),
-    };
-    let gas_limit = match &body.gas_limit {
-        None => TRANSFER_GAS,
-        Some(number) => {
-            let digits = text("gasLimit", number)?;
-            let gas = digits.parse::<u64>().ok().filter(|gas| gas.to_string() == digits);
-            match gas.filter(|gas| (TRANSFER_GAS..=MAX_GAS).contains(gas)) {
-                Some(gas) => gas,
-                None => return refused(format!("gasLimit: expected {TRANSFER_GAS} to {MAX_GAS}, got {digits:.40?}")),
-            }
-        }
+        Some(number) => wei_of_gwei(&text(name, number)?).map(Some).map_err(|e| named(name, &e)),
     };
     Ok(Wanted {
-        to: crate::evm::address(&one_time.address).map_err(|e| named("destination", &e))?,
-        amount: amount.to_owned(),
-        value: wei(amount).map_err(|e| named("amount", &e))?,
-        gas_limit,
+        to: recipient(destination)?,
+        value: wei(&amount).map_err(|e| named("amount", &e))?,
+        amount,
+        gas_limit: body.gas_limit.as_ref().map_or(Ok(TRANSFER_GAS), gas_limit)?,
         max_fee: fee("maxFee", &body.max_fee)?,
         priority_fee: fee("priorityFee", &body.priority_fee)?,
     })
 }
 
-pub(super) fn contract_call(body: Body, asset: &Asset) -> Result<Unsigned, ContentError> {
-    let ExtraParameters { raw_message_data, unsigned_transaction } = body.extra_parameters.unwrap_or_default();
+pub(super) fn contract_call(mut body: Body, asset: &Asset) -> Result<Unsigned, ContentError> {
+    check_nothing_else_is_asked(&body)?;
+    let ExtraParameters { raw_message_data, unsigned_transaction } = body.extra_parameters.take().unwrap_or_default();
     let (None, Some(given)) = (raw_message_data, unsigned_transaction) else {
         return refused("expected extraParameters of a CONTRACT_CALL to be {unsignedTransaction}");
     };
@@ -97,6 +113,16 @@ pub(super) fn contract_call(body: Body, asset: &Asset) -> Result<Unsigned, Conte
     if unsigned.chain_id() != Some(asset.chain_id) {
         let got = unsigned.chain_id().unwrap_or_default();
         return refused(format!("unsignedTransaction: expected chain {} of {}, got {got}", asset.chain_id, asset.id));
+    }
+    if let Some(destination) = &body.destination
+        && Some(recipient(destination)?.to_checksum(None)) != unsigned.to()
+    {
+        return refused("expected destination to be that of unsignedTransaction, or absent");
+    }
+    if let Some(amount) = &body.amount
+        && wei(&text("amount", amount)?).map_err(|e| named("amount", &e))? != unsigned.value()
+    {
+        return refused("expected amount to be the value of unsignedTransaction, or absent");
     }
     Ok(unsigned)
 }

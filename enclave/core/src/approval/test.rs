@@ -72,7 +72,7 @@ impl Serving {
         report: &ExchangeReport,
     ) -> Result<Done, Refusal> {
         let keys = callback::keys(&test.handler)?;
-        let judged = callback::judge(report, &keys, &test.request_id);
+        let judged = callback::judge(report, &keys, &test.request_id, cx.now);
         let failed = judged.as_ref().err().map(|fault| fault.step);
         let action = judged.as_ref().map(|said| said.action.as_str()).unwrap_or_default();
         let verdict = callback::verdict(judged.clone(), true);

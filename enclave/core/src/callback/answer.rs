@@ -2,6 +2,7 @@
 
 use super::handler::MAX_ANSWER_BYTES;
 use crate::input::{ExchangeFailure, ExchangeReport};
+use crate::limits::CLOCK_SKEW_MS;
 use countersign_token::{PublicKey, TokenError, strict_json, verify_within};
 use countersign_wire::admin::TestStep;
 use countersign_wire::limits::MAX_DETAIL_BYTES;
@@ -91,8 +92,8 @@ pub fn verdict(judged: Result<Said, Fault>, may_ignore: bool) -> Verdict {
 }
 
 /// Judges an exchange. `keys` are the handler's: an answer is a token under any of them, or, where there is none, plain JSON,
-/// which TLS alone vouches for. `request_id` is that of the request it was shown.
-pub fn judge(report: &ExchangeReport, keys: &[PublicKey], request_id: &str) -> Result<Said, Fault> {
+/// which TLS alone vouches for. `request_id` is that of the request it was shown, `now_ms` the time (Unix ms).
+pub fn judge(report: &ExchangeReport, keys: &[PublicKey], request_id: &str, now_ms: u64) -> Result<Said, Fault> {
     let at = |step: TestStep| move |refusal: Refusal| Fault { step, refusal };
     let answer = report.outcome.as_ref().map_err(|failure| failed(report, failure))?;
     let http = at(TestStep::Http);
@@ -114,7 +115,10 @@ pub fn judge(report: &ExchangeReport, keys: &[PublicKey], request_id: &str) -> R
         strict_json::object(text.as_bytes()).map_err(|e| at(TestStep::Payload)(malformed(e)))?
     } else {
         let payload = token(text).and_then(|token| verified(&token, keys)).map_err(at(TestStep::Signature))?;
-        strict_json::object(&payload).map_err(|e| at(TestStep::Payload)(malformed(format!("its payload: {e}"))))?
+        let said = strict_json::object(&payload);
+        let said = said.map_err(|e| at(TestStep::Payload)(malformed(format!("its payload: {e}"))))?;
+        check_expiry(&said, now_ms).map_err(at(TestStep::Payload))?;
+        said
     };
     read(&said, request_id).map_err(at(TestStep::Payload))
 }
@@ -134,6 +138,18 @@ fn read(said: &Map<String, Value>, request_id: &str) -> Result<Said, Refusal> {
     let action = Action::ALL.into_iter().find(|action| action.as_str() == word);
     let action = action.ok_or_else(|| malformed("expected the action APPROVE, REJECT, IGNORE or RETRY"))?;
     Ok(Said { action, reason: printable(reason) })
+}
+
+/// A handler need not date its answers. One that does is taken at its word (RFC 7519, section 4.1.4).
+fn check_expiry(said: &Map<String, Value>, now_ms: u64) -> Result<(), Refusal> {
+    let Some(exp) = said.get("exp") else { return Ok(()) };
+    let seconds = exp.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+    let seconds = seconds.ok_or_else(|| malformed("expected exp to be a number of seconds, or absent"))?;
+    // Seconds of a few thousand years are exact in a float, and a larger one is in the future anyhow.
+    if seconds * 1_000.0 + CLOCK_SKEW_MS as f64 >= now_ms as f64 {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::AnswerExpired, "the handler's answer had expired when it came: check the handler's clock"))
 }
 
 /// The payload of a token under any of the keys. The algorithm is the key's, never the header's.
@@ -238,6 +254,7 @@ mod tests {
         LazyLock::new(|| SigningKey::from_pkcs8_der(&generate_rsa_2048().unwrap()).unwrap());
     static P256: LazyLock<SigningKey> =
         LazyLock::new(|| SigningKey::from_pkcs8_der(&generate_p256().unwrap()).unwrap());
+    const NOW: u64 = 1_800_000_000_000;
     const ID: &str = "9c794cee-7e27-86c9-9e9a-ed68295ff06b";
 
     fn signed(payload: &Value) -> String {
@@ -253,7 +270,7 @@ mod tests {
     }
 
     fn under(outcome: &ExchangeOutcome, keys: &[PublicKey]) -> Verdict {
-        verdict(judge(&outcome.clone().into(), keys, ID), false)
+        verdict(judge(&outcome.clone().into(), keys, ID, NOW), false)
     }
 
     fn judged(outcome: &ExchangeOutcome) -> Verdict {
@@ -299,7 +316,7 @@ mod tests {
             assert_eq!(judged(&body(wrapped.clone())), Verdict::Approved, "{wrapped:?}");
         }
         let chatty = json!({
-            "action": "APPROVE", "requestId": ID, "rejectionReason": "none", "iat": 1_700_000_000, "exp": 0, "more": {"a": 1},
+            "action": "APPROVE", "requestId": ID, "rejectionReason": "none", "iat": 1_700_000_000, "nbf": 0, "more": {"a": 1},
         });
         assert_eq!(judged(&body(signed(&chatty))), Verdict::Approved);
         let with_kid = P256.sign(approve().to_string().as_bytes(), Some("../key")).unwrap();
@@ -398,6 +415,25 @@ mod tests {
     }
 
     #[test]
+    fn t23_an_answer_that_says_itself_that_it_is_over_is_no_approval() {
+        let dated = |exp: Value| {
+            let mut answer = approve();
+            answer["exp"] = exp;
+            body(signed(&answer))
+        };
+        let now_s = NOW / 1_000;
+        let skew_s = CLOCK_SKEW_MS / 1_000;
+        for good in [json!(now_s), json!(now_s + 60), json!(now_s - skew_s), json!(now_s as f64 + 0.5), json!(1e300)] {
+            assert_eq!(judged(&dated(good.clone())), Verdict::Approved, "{good}");
+        }
+        assert_eq!(code(&dated(json!(now_s - skew_s - 1))), Some(Code::AnswerExpired));
+        assert_eq!(code(&dated(json!(0))), Some(Code::AnswerExpired));
+        for bad in [json!("1800000000"), json!(null), json!([]), json!(-1), json!(true)] {
+            assert_eq!(code(&dated(bad.clone())), Some(Code::AnswerMalformed), "{bad}");
+        }
+    }
+
+    #[test]
     fn either_of_two_active_keys_may_sign_and_no_third_one() {
         let both = [RSA.public().clone(), P256.public().clone()];
         for key in [&*RSA, &*P256] {
@@ -427,14 +463,14 @@ mod tests {
         assert_eq!(judged(&say("RETRY")), Verdict::Retry);
         assert_eq!(code(&say("IGNORE")), Some(Code::ActionUnsupported));
         let keys = [P256.public().clone()];
-        let of_change = verdict(judge(&say("IGNORE").into(), &keys, ID), true);
+        let of_change = verdict(judge(&say("IGNORE").into(), &keys, ID, NOW), true);
         assert_eq!(of_change, Verdict::Ignored { reason: "later".into() });
     }
 
     #[test]
     fn a_fault_names_the_step_of_the_call_where_it_showed() {
         let keys = [P256.public().clone()];
-        let step = |outcome: ExchangeOutcome| judge(&outcome.into(), &keys, ID).map_err(|fault| fault.step);
+        let step = |outcome: ExchangeOutcome| judge(&outcome.into(), &keys, ID, NOW).map_err(|fault| fault.step);
         for (failure, expected) in [
             (ExchangeFailure::Dns(String::new()), TestStep::Resolve),
             (ExchangeFailure::AddressDenied(String::new()), TestStep::Resolve),
@@ -450,10 +486,10 @@ mod tests {
         assert_eq!(step(body(signed(&json!({"action": "APPROVE", "requestId": "other"})))), Err(TestStep::Payload));
         let mut slow = ExchangeReport::from(Err(ExchangeFailure::Timeout(1)));
         slow.steps.resolve_us = Some(1);
-        assert_eq!(judge(&slow, &keys, ID).map_err(|fault| fault.step), Err(TestStep::Connect));
+        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Connect));
         slow.steps.connect_us = Some(1);
-        assert_eq!(judge(&slow, &keys, ID).map_err(|fault| fault.step), Err(TestStep::Tls));
+        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Tls));
         slow.steps.tls_us = Some(1);
-        assert_eq!(judge(&slow, &keys, ID).map_err(|fault| fault.step), Err(TestStep::Http));
+        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Http));
     }
 }

@@ -65,9 +65,11 @@ mod tests {
             id: ChangeId([7; 16]),
             signer: "api-user-1".parse().unwrap(),
             kind: Text::new("UNMANAGED_WALLET").unwrap(),
-            extra_info: Bytes::new(br#"{"name":"cold","address":"0x00"}"#.to_vec()).unwrap(),
+            extra_info: Bytes::new(INFO.as_bytes().to_vec()).unwrap(),
         }
     }
+
+    const INFO: &str = r#"{"name":"cold storage","asset":"ETH","address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}"#;
 
     #[test]
     fn the_handler_sees_type_signer_and_what_it_is_about() {
@@ -75,10 +77,23 @@ mod tests {
         let shown: Value = serde_json::from_slice(&question.payload).unwrap();
         let expected = json!({
             "requestId": question.request_id, "signerId": "api-user-1", "type": "UNMANAGED_WALLET",
-            "extraInfo": {"name": "cold", "address": "0x00"},
+            "extraInfo": serde_json::from_str::<Value>(INFO).unwrap(),
         });
         assert_eq!(shown, expected);
         assert_eq!(config_change_sign_request(PairingId([1; 16]), &change()), Ok(question), "the same again");
+    }
+
+    /// The file that documents show. `COUNTERSIGN_WRITE_GOLDEN=1` writes it anew.
+    #[test]
+    fn the_example_in_the_documents_is_what_is_sent() {
+        let question = config_change_sign_request(PairingId([1; 16]), &change()).unwrap();
+        let shown: Value = serde_json::from_slice(&question.payload).unwrap();
+        let shown = serde_json::to_string_pretty(&shown).unwrap() + "\n";
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/callback/config_change.json");
+        if std::env::var_os("COUNTERSIGN_WRITE_GOLDEN").is_some() {
+            std::fs::write(file, &shown).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(file).unwrap(), shown);
     }
 
     #[test]
