@@ -54,11 +54,18 @@ pub(crate) async fn dial<T: Transport>(
     let mut failure = ExchangeFailure::Connect("no attempt was made".into());
     for (attempt, address) in addresses.iter().enumerate() {
         let attempts_left = addresses.len().saturating_sub(attempt);
-        let mut stream = match ready.take() {
-            Some(stream) => stream,
-            None => open(transport).await?,
+        let (mut stream, is_new) = match ready.take() {
+            Some(stream) => (stream, false),
+            None => (open(transport).await?, true),
         };
-        let asked = ask_to_connect(&mut stream, *address, port);
+        let asked = async {
+            if is_new && literal_address(host).is_none() {
+                // The host picks the way out by the name that it heard on the same stream. Its answer is not looked at:
+                // the addresses are those that were checked.
+                resolve(&mut stream, host).await.map_err(|error| ExchangeFailure::Connect(error.to_string()))?;
+            }
+            ask_to_connect(&mut stream, *address, port).await
+        };
         let answer = match attempts_left {
             // The last one may use all the time that is left.
             1 => asked.await,
