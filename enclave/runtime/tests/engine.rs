@@ -64,6 +64,7 @@ impl Enclave {
             scheme: Arc::new(Cggmp24),
             boot: BOOT,
             version: "1.2.3",
+            public_roots: PublicRoots::default(),
         };
         let (shutdown, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(cosigner_enclave::run(parts, async move {

@@ -83,12 +83,7 @@ pub async fn run(app: &App, args: &Args) -> Result<Report, Failure> {
     ))
 }
 
-async fn follow<'a>(
-    app: &'a App,
-    args: &Args,
-    session: Session<'a>,
-    mut place: Place,
-) -> Result<Report, Failure> {
+async fn follow<'a>(app: &'a App, args: &Args, session: Session<'a>, mut place: Place) -> Result<Report, Failure> {
     let nothing_more = || Ok(Report::new("", Value::Null));
     let mut open = Some(session);
     let mut told_trouble = false;

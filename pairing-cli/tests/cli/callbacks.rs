@@ -3,12 +3,12 @@
 use crate::golden::compare;
 use crate::simulated_enclave::{Fault, OWN_CALLBACK_KEY, PAIRING, SimulatedEnclave, USER, user_status};
 use crate::workstation::{Run, Workstation};
+use countersign_wire::Text;
 use countersign_wire::admin::{CallbackTest, TestStep};
 use countersign_wire::callback::{Attempt, AttemptResult, CallbackSubject, StepTimes};
 use countersign_wire::command::{ApprovalSetting, Change, Handler, HandlerMode, HandlerTls, RetrySchedule};
 use countersign_wire::ids::{ChangeId, PairingId, TransactionId};
 use countersign_wire::refusal::Code;
-use countersign_wire::Text;
 use serde_json::json;
 
 const URL: &str = "https://handler.example:8443";
@@ -319,18 +319,14 @@ fn t57_a_proposal_is_shown_and_only_exactly_that_is_signed() {
     let shown = station.json(&enclave, &["callback", "show", USER]).result();
     assert_eq!(setting(&enclave), before, "looking changes nothing");
     let (change, hash) = (CHANGE.to_string(), hex::encode(proposed.digest()));
-    assert_eq!(
-        (&shown["proposal"]["change"], &shown["proposal"]["setting"]["hash"]),
-        (&json!(change), &json!(hash))
-    );
+    assert_eq!((&shown["proposal"]["change"], &shown["proposal"]["setting"]["hash"]), (&json!(change), &json!(hash)));
     let text = station.run(&enclave, &["callback", "show", USER]).stdout;
     assert!(text.contains(&format!("cosigner callback set {USER} --accept-proposal {change} --hash {hash}")), "{text}");
     assert!(text.contains("URL          - https://handler.example:8443"), "{text}");
     assert!(text.contains("+ https://new.example\u{fffd}[2J") && !text.contains('\u{1b}'), "{text}");
 
-    let accept = |flags: &[&str]| {
-        station.json(&enclave, &[&["callback", "set", USER, "--accept-proposal"], flags].concat())
-    };
+    let accept =
+        |flags: &[&str]| station.json(&enclave, &[&["callback", "set", USER, "--accept-proposal"], flags].concat());
     let (count, zeros) = (commands(&enclave), "00".repeat(32));
     accept(&[&change]).fails(2, "--hash HEX or --yes");
     accept(&[&ChangeId([1; 16]).to_string(), "--yes"]).fails(5, "proposes another change");
@@ -452,10 +448,7 @@ fn all_of_a_handler_is_shown() {
     assert!(!text.contains('\u{1b}'));
     let json = station.json(&enclave, &["callback", "show", USER]).result();
     let members: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(
-        members,
-        ["approval_key", "attempts", "own_request_key", "proposal", "request_key", "setting", "user"]
-    );
+    assert_eq!(members, ["approval_key", "attempts", "own_request_key", "proposal", "request_key", "setting", "user"]);
     assert_eq!(json["attempts"][0]["subject"]["kind"], "transaction");
     let warned = station.json(&enclave, &["get-status"]);
     assert!(warned.warnings().contains(&"certificate".to_owned()), "{:?}", warned.warnings());

@@ -199,7 +199,8 @@ fn a_refused_pairing_says_why_and_what_to_do() {
     let station = Workstation::new();
     let enclave = station.claimed();
     enclave.fault(Fault::Refuse(Code::WorkspaceUntrusted));
-    enclave.state().refusal_detail = format!("expected the workspace's keys {}, got {}", "cc".repeat(32), "5a".repeat(32));
+    enclave.state().refusal_detail =
+        format!("expected the workspace's keys {}, got {}", "cc".repeat(32), "5a".repeat(32));
     let add_user = station.add_user();
     let mut args: Vec<&str> = add_user.iter().map(String::as_str).collect();
     args.extend(["--auto-approve"]);

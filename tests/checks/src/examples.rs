@@ -15,10 +15,12 @@ pub fn violations(document: &str, text: &str, read: &dyn Fn(&str) -> Option<Stri
         };
         match block(&lines, at + 1) {
             None => found.push(format!("{document}:{}: expected a fenced block in the next line", at + 1)),
-            Some((start, end)) if lines[start..end].join("\n").trim_end() != expected.trim_end() => found.push(format!(
-                "{document}:{}: the block is not what is in {file}: COUNTERSIGN_WRITE_GOLDEN=1 takes it over",
-                at + 1
-            )),
+            Some((start, end)) if lines[start..end].join("\n").trim_end() != expected.trim_end() => {
+                found.push(format!(
+                    "{document}:{}: the block is not what is in {file}: COUNTERSIGN_WRITE_GOLDEN=1 takes it over",
+                    at + 1
+                ))
+            }
             Some(_) => {}
         }
     }

@@ -102,7 +102,9 @@ impl World {
         let answers = self.exchange_with(i, WorkspaceMessage::Authorise(request.clone()));
         for answer in &answers {
             match answer {
-                CosignerMessage::Authorised { transaction, authorisation, .. } if *transaction == request.transaction => {
+                CosignerMessage::Authorised { transaction, authorisation, .. }
+                    if *transaction == request.transaction =>
+                {
                     return Ok(authorisation.clone());
                 }
                 CosignerMessage::AuthorisationRefused { transaction, refusal, .. }

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cosigner_core::HttpAnswer;
 use cosigner_workspace::ceremony::{
-    AgreementPhase, CertificateRecord, ChangeRecord, Coordinator, GroupRecord, GroupStatus, KeyRecord, PublicChecks, Record,
-    Settings, Snapshot, TransactionRecord,
+    AgreementPhase, CertificateRecord, ChangeRecord, Coordinator, GroupRecord, GroupStatus, KeyRecord, PublicChecks,
+    Record, Settings, Snapshot, TransactionRecord,
 };
 use countersign_mpc::public;
 use countersign_token::{PublicKey, SigningKey, generate_p256, verify};

@@ -43,7 +43,10 @@ fn the_handlers_word_is_signed_with_the_api_users_own_key_over_exactly_what_was_
     assert_eq!(word.change_hash, change.digest());
     let shown = &world.handler.shown[0];
     assert_eq!(shown["requestId"], word.request_id.as_str());
-    assert_eq!((shown["type"].as_str(), shown["extraInfo"]["address"].as_str()), (Some("UNMANAGED_WALLET"), Some("0x00")));
+    assert_eq!(
+        (shown["type"].as_str(), shown["extraInfo"]["address"].as_str()),
+        (Some("UNMANAGED_WALLET"), Some("0x00"))
+    );
     assert_ne!(status(&mut world).approval_key, world.party(CUSTOMER).0, "no key that signs anything else");
 }
 

@@ -46,8 +46,11 @@ fn what_operators_sign_is_told_to_the_workspace_and_is_no_proposal_any_more() {
 fn a_proposal_for_somebody_else_is_nothing() {
     let mut world = hostile();
     let stranger = "stranger".parse().unwrap();
-    let message =
-        WorkspaceMessage::ProposeApproval { change: ChangeId([3; 16]), user: stranger, approval: ApprovalSetting::Auto };
+    let message = WorkspaceMessage::ProposeApproval {
+        change: ChangeId([3; 16]),
+        user: stranger,
+        approval: ApprovalSetting::Auto,
+    };
     assert_eq!(world.exchange_with(CUSTOMER, message).len(), 0);
     assert_eq!(status(&mut world).proposal, None);
 }

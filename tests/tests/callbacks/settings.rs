@@ -21,9 +21,8 @@ fn a_handlers_key_rotates_in_place_with_two_active() {
     let mut world = hostile();
     let (old, new) = (world.handler.clone(), SimulatedHandler::default());
     let key = |handler: &SimulatedHandler| Bytes::new(handler.public_key()).unwrap();
-    let with = |keys: Vec<Bytes<_>>| {
-        ApprovalSetting::Handler(Handler { keys: List::new(keys).unwrap(), ..old.settings() })
-    };
+    let with =
+        |keys: Vec<Bytes<_>>| ApprovalSetting::Handler(Handler { keys: List::new(keys).unwrap(), ..old.settings() });
     let authorise = |world: &mut countersign_tests::simulator::World, n: u8| {
         let request = world.request(n, &format!("message {n}"), "fine");
         world.authorise(CUSTOMER, &request).map(drop).map_err(|refusal| refusal.code)

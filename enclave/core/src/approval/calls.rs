@@ -94,7 +94,9 @@ impl PairingState {
         let keys = self.handler_of(&user).and_then(|handler| callback::keys(&handler));
         let may_ignore = matches!(asking.about, About::Change(_));
         let verdict = match keys {
-            Ok(keys) => callback::verdict(callback::judge(report, &keys, &asking.question.request_id, cx.now), may_ignore),
+            Ok(keys) => {
+                callback::verdict(callback::judge(report, &keys, &asking.question.request_id, cx.now), may_ignore)
+            }
             Err(refusal) => Verdict::Failed(refusal),
         };
         let times = Times { began_ms: at_ms, ended_ms: cx.now, waited_ms };

@@ -69,7 +69,8 @@ mod tests {
         }
     }
 
-    const INFO: &str = r#"{"name":"cold storage","asset":"ETH","address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}"#;
+    const INFO: &str =
+        r#"{"name":"cold storage","asset":"ETH","address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}"#;
 
     #[test]
     fn the_handler_sees_type_signer_and_what_it_is_about() {

@@ -129,7 +129,10 @@ impl Present {
             "ended": 0,
         });
         if changes.is_empty() {
-            return Ok(Report::new(format!("it is so already: nothing was changed for API user {}", user.user), result));
+            return Ok(Report::new(
+                format!("it is so already: nothing was changed for API user {}", user.user),
+                result,
+            ));
         }
         let shown = format!("how requests of API user {} are approved:\n", user.user);
         app.console.note(&format!("{shown}{}", show_differences(&changes, app.console.colour_stderr()).trim_end()));

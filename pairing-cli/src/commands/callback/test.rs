@@ -1,8 +1,8 @@
 //! `cosigner callback test`. The call is made by the enclave, over the host, as every other one; so it is a command that
 //! operators sign.
 
-use super::steps::Steps;
 use super::Target;
+use super::steps::Steps;
 use crate::admin_channel::unexpected;
 use crate::commands::App;
 use crate::console::Report;

@@ -206,7 +206,9 @@ async fn test_callbacks(app: &App, keys: Result<Vec<OperatorKey>, Failure>, user
                 let says = format!("{id}: {}", steps.verdict());
                 match steps.passed() {
                     true => Check::passed(Area::Callbacks, says),
-                    false => Check::failed(Area::Callbacks, says, format!("see each step: `cosigner callback test {id}`")),
+                    false => {
+                        Check::failed(Area::Callbacks, says, format!("see each step: `cosigner callback test {id}`"))
+                    }
                 }
             }
             Err(failure) => Check::failed(Area::Callbacks, format!("{id}: {failure}"), failure.hint()),
