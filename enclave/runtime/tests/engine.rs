@@ -5,6 +5,7 @@
 mod support;
 
 use cosigner_core::{AddressRule, Effect, ExchangeFailure, ExchangeSpec, Input, JobEvent, JobSpec, Purpose, Trust};
+use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::frames::{LinkError, read_message, write_message};
 use cosigner_enclave::key_service::KmsNotBuilt;
 use cosigner_enclave::transport::Unix;
