@@ -1,6 +1,6 @@
 /** The endpoints: verify, decide, answer, log. */
 
-import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from "express";
+import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler } from "express";
 import { Answers, digest } from "./answers.js";
 import type { JsonObject } from "./json.js";
 import { log, said } from "./log.js";
@@ -61,10 +61,16 @@ function endpoint(
     const payload = readPayload(request, keys);
     const { requestId, decide, logged } = parse(payload);
     const { decision, again } = answers.getOrDecide(`${kind} ${requestId}`, digest(payload), decide);
-    respond(response, keys, requestId, decision);
+    const signed = keys?.sign(requestId, decision);
     const { action, reason = "" } = decision;
     const milliseconds = Math.round(performance.now() - started);
-    log("INFO", kind, { requestId, ...logged, action, reason, again, signed: keys !== undefined, milliseconds });
+    log("INFO", kind, { requestId, ...logged, action, reason, again, signed: signed !== undefined, milliseconds });
+    if (signed === undefined) {
+      response.json(answer(requestId, decision));
+    } else {
+      response.setHeader("Content-Type", "application/jwt");
+      response.end(signed);
+    }
   };
 }
 
@@ -75,15 +81,6 @@ function readPayload(request: Request, keys: Keys | undefined): JsonObject {
   const type = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
   if (type !== "application/json") throw new Refused(415, "the content type is not application/json");
   return parseJson(body);
-}
-
-function respond(response: Response, keys: Keys | undefined, requestId: string, decision: Decision): void {
-  if (keys) {
-    response.setHeader("Content-Type", "application/jwt");
-    response.end(keys.sign(requestId, decision));
-  } else {
-    response.json(answer(requestId, decision));
-  }
 }
 
 /** Express knows an error handler by its four parameters. */
