@@ -57,6 +57,7 @@ async fn transaction(State(handler): State<Arc<Handler>>, request: Request) -> R
     };
     let id = format!("transaction {}", asked.request_id);
     let (decision, again) = handler.once(&id, &payload, || decide(&handler.rules, &asked));
+    let answer = handler.answer(&asked.request_id, &decision);
     info!(
         "requestId" = asked.request_id,
         "txId" = asked.tx_id,
@@ -68,10 +69,10 @@ async fn transaction(State(handler): State<Arc<Handler>>, request: Request) -> R
         reason = decision.reason().unwrap_or_default(),
         again,
         signed = handler.keys.is_some(),
-        milliseconds = started.elapsed().as_millis(),
+        microseconds = started.elapsed().as_micros(),
         "transaction"
     );
-    handler.answer(&asked.request_id, &decision)
+    answer
 }
 
 async fn config_change(State(handler): State<Arc<Handler>>, request: Request) -> Response {
@@ -83,6 +84,7 @@ async fn config_change(State(handler): State<Arc<Handler>>, request: Request) ->
     };
     let id = format!("change {}", asked.request_id);
     let (decision, again) = handler.once(&id, &payload, || decide_on_change(&handler.rules, &asked));
+    let answer = handler.answer(&asked.request_id, &decision);
     info!(
         "requestId" = asked.request_id,
         "type" = asked.kind,
@@ -90,10 +92,10 @@ async fn config_change(State(handler): State<Arc<Handler>>, request: Request) ->
         reason = decision.reason().unwrap_or_default(),
         again,
         signed = handler.keys.is_some(),
-        milliseconds = started.elapsed().as_millis(),
+        microseconds = started.elapsed().as_micros(),
         "change of configuration"
     );
-    handler.answer(&asked.request_id, &decision)
+    answer
 }
 
 impl Handler {
