@@ -1,9 +1,13 @@
 //! What a handler is shown of a transaction. Everything in it was decoded here from the client's own bytes.
 
 mod build;
+#[cfg(test)]
+mod golden;
 mod payload;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
 
 use super::question::Question;
 use crate::intent::Decoded;

@@ -255,5 +255,7 @@ fn is_final(code: Code) -> bool {
             | Code::IntentStale
             | Code::IntentReplayed
             | Code::PurposeMismatch
+            | Code::FeeTooHigh
+            | Code::Mismatch
     )
 }

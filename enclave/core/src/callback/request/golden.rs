@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::payload::Payload;
-use super::tests::{Case, called, decoded, transferred};
+use super::tests::{Case, decoded};
+use super::transaction_tests::{called, transferred};
 use super::*;
 use crate::intent::examples::{call, transfer};
 use serde_json::{Value, json};

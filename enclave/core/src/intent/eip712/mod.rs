@@ -1,5 +1,6 @@
 //! Typed data (EIP-712), read strictly: whatever two libraries could hash in two ways is refused.
 
+mod field;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -1,7 +1,8 @@
 //! The values of typed data: one 32-byte word each (EIP-712, "Definition of encodeData").
 
 use super::TypedDataError;
-use super::types::{FieldType, MAX_ARRAY_ITEMS, Types};
+use super::field::{FieldType, MAX_ARRAY_ITEMS};
+use super::types::Types;
 use crate::intent::evm::address::address;
 use crate::intent::evm::u256::U256;
 use serde_json::{Map, Value};

@@ -8,7 +8,7 @@ use countersign_wire::limits::MAX_UNSIGNED_BYTES;
 /// Addresses in one access list.
 pub const MAX_ACCESSED_ADDRESSES: usize = 128;
 /// Storage keys in one access list, of all its addresses.
-pub const MAX_ACCESSED_KEYS: usize = 512;
+pub const MAX_ACCESSED_KEYS: usize = 256;
 
 /// What would be signed, field by field.
 #[derive(Debug, Clone, PartialEq, Eq)]
