@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    add_user, adopt, attestation, callback, doctor, group, init, initiator, key, list_keys, list_users, logs, operator_key,
-    print_public_key, remove_user, rename,
+    add_user, adopt, attestation, callback, doctor, group, init, initiator, key, list_keys, list_users, logs,
+    operator_key, print_public_key, remove_user, rename,
 };
 use crate::failure::EXIT_CODES;
 use crate::text_forms::parse_duration;

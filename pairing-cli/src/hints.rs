@@ -42,7 +42,9 @@ pub fn for_code(code: Code) -> &'static str {
         Code::Quarantined => {
             "find out why with `cosigner list-keys`; once the cause is gone: `cosigner key clear-quarantine --key <id>`"
         }
-        Code::FeeTooHigh => "the transaction may cost more in fees than is allowed: send it with a lower fee or gas limit",
+        Code::FeeTooHigh => {
+            "the transaction may cost more in fees than is allowed: send it with a lower fee or gas limit"
+        }
         Code::Rejected => "the callback handler said no: ask whoever runs it",
         Code::Dns => "the name cannot be resolved: check the URL and the host's name servers",
         Code::Connect => {
@@ -149,7 +151,9 @@ pub fn for_handler(code: Code) -> &'static str {
         Code::HttpStatus => {
             "the handler answered with another status than 200: look into its log; the paths are /v2/tx_sign_request with keys and /tx_sign_request without, below the URL"
         }
-        Code::Redirect => "redirects are not followed: `cosigner callback update USER --callback-url` with the final URL",
+        Code::Redirect => {
+            "redirects are not followed: `cosigner callback update USER --callback-url` with the final URL"
+        }
         Code::CallbackTimeout => {
             "the handler took too long: look into its log, or give it longer: `cosigner callback update USER --callback-timeout 60s`"
         }
@@ -165,7 +169,9 @@ pub fn for_handler(code: Code) -> &'static str {
         Code::AnswerMalformed => {
             "the answer is not what the protocol says: with keys a token signed by the handler, without keys JSON, with `action` and `requestId`; see docs/callback-handler.md"
         }
-        Code::AnswerTooLarge => "the answer is larger than 16 KiB: check that the URL is the handler's and not some web page's",
+        Code::AnswerTooLarge => {
+            "the answer is larger than 16 KiB: check that the URL is the handler's and not some web page's"
+        }
         Code::ActionUnsupported => {
             "the handler answered an `action` that does not exist here: APPROVE, REJECT or RETRY (and IGNORE for configuration changes)"
         }

@@ -22,7 +22,8 @@ pub fn fingerprint(der: &[u8]) -> String {
 
 /// How such a key signs tokens; for display, the enclave decides what it accepts.
 pub fn algorithm(der: &[u8]) -> &'static str {
-    let starts_with = |identifier: &[u8]| (2..=MAX_HEADER_BYTES).any(|at| der.get(at..).is_some_and(|d| d.starts_with(identifier)));
+    let starts_with =
+        |identifier: &[u8]| (2..=MAX_HEADER_BYTES).any(|at| der.get(at..).is_some_and(|d| d.starts_with(identifier)));
     if starts_with(RSA) {
         "RS256"
     } else if starts_with(P256) {

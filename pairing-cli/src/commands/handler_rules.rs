@@ -24,7 +24,9 @@ pub fn check(handler: &Handler) -> Result<(), Failure> {
         ));
     };
     if !mode.has_tokens() && handler.dated_requests {
-        return Err(without_tokens("--callback-dated-requests: requests without a key are plain JSON and carry no dates"));
+        return Err(without_tokens(
+            "--callback-dated-requests: requests without a key are plain JSON and carry no dates",
+        ));
     }
     if !mode.has_tokens() && handler.own_request_key {
         return Err(without_tokens("--callback-own-request-key: requests without a key are plain JSON and not signed"));

@@ -160,9 +160,10 @@ pub fn user(status: &UserStatus, whole: &Status) -> Value {
         Raw::NotApplicable => "not_applicable",
     };
     // From before calls had results of their own; scripts rely on it.
-    let last = status.last_attempt.as_ref().map(|last| {
-        json!({ "result": last.code.map_or("approved", Code::as_str), "at_ms": last.started_at_ms })
-    });
+    let last = status
+        .last_attempt
+        .as_ref()
+        .map(|last| json!({ "result": last.code.map_or("approved", Code::as_str), "at_ms": last.started_at_ms }));
     json!({
         "user": status.user.as_str(),
         "pairing": status.pairing.to_string(),

@@ -17,7 +17,8 @@ pub fn tell(console: &Console, approval: &ApprovalSetting, requires_intent: bool
             console.warn("auto_approve", "AUTO-APPROVE: requests of this API user are signed without asking anybody");
         }
         ApprovalSetting::None if role == Role::Customer => {
-            console.warn("no_handler", "neither handler nor auto-approve: every request of this API user will be refused");
+            console
+                .warn("no_handler", "neither handler nor auto-approve: every request of this API user will be refused");
         }
         ApprovalSetting::None | ApprovalSetting::Handler(_) => {}
     }

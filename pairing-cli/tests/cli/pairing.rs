@@ -230,8 +230,11 @@ fn a_refused_pairing_says_why_and_what_to_do() {
     let enclave = station.claimed();
     enclave.fault(Fault::Refuse(Code::WorkspaceUntrusted));
     // As the enclave words it.
-    enclave.state().refusal_detail =
-        format!("the workspace's id and keys have fingerprint {}, the operator named {}", "5a".repeat(32), "cc".repeat(32));
+    enclave.state().refusal_detail = format!(
+        "the workspace's id and keys have fingerprint {}, the operator named {}",
+        "5a".repeat(32),
+        "cc".repeat(32)
+    );
     let add_user = station.add_user();
     let mut args: Vec<&str> = add_user.iter().map(String::as_str).collect();
     let key = format!("{}/testdata/handler-key.pem", env!("CARGO_MANIFEST_DIR"));

@@ -30,7 +30,18 @@ fn json_objects_keep_their_members() {
         (&json!(true), &json!(true))
     );
     let result = status.result();
-    let expected = ["claimed", "description", "now_ms", "booted_at_ms", "signatures", "sessions", "unstored", "host", "pairings", "users"];
+    let expected = [
+        "claimed",
+        "description",
+        "now_ms",
+        "booted_at_ms",
+        "signatures",
+        "sessions",
+        "unstored",
+        "host",
+        "pairings",
+        "users",
+    ];
     assert_eq!(members(&result), BTreeSet::from(expected));
     let expected = [
         "pairing",

@@ -48,7 +48,11 @@ fn keys_keep_the_pairing_and_nobody_approves_for_them() {
     enclave.state().keys = vec![key(USER)];
     let run = station.run(&enclave, &["remove-user", USER, "--yes"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stderr.contains("1 keys were made for it: they stay in the pairing, and nobody approves"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("1 keys were made for it: they stay in the pairing, and nobody approves"),
+        "{}",
+        run.stderr
+    );
     assert!(run.stderr.contains("which stays because it holds 1 keys"), "{}", run.stderr);
     assert_eq!(station.pin("default").unwrap()["pairings"].as_array().map(Vec::len), Some(1));
 }

@@ -167,7 +167,10 @@ mod tests {
             ("mode", Handler { tls: HandlerTls::Root(Bytes::new([3; 4]).unwrap()), ..handler() }),
             ("mode", Handler { tls: HandlerTls::PublicRoots, ..handler() }),
             ("mode", Handler { keys: List::default(), ..handler() }),
-            ("networks", Handler { networks: List::new(vec![parse_network("10.0.0.0/9").unwrap()]).unwrap(), ..handler() }),
+            (
+                "networks",
+                Handler { networks: List::new(vec![parse_network("10.0.0.0/9").unwrap()]).unwrap(), ..handler() },
+            ),
             ("networks", Handler { networks: List::default(), ..handler() }),
             ("one call", Handler { deadline_ms: 30_001, ..handler() }),
             ("after RETRY", Handler { retry: RetrySchedule { every_s: 181, times: 20 }, ..handler() }),

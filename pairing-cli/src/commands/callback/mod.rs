@@ -11,10 +11,11 @@ pub(super) mod test;
 
 use super::{App, weakening};
 use crate::admin_channel::unexpected;
+use crate::choice::choose_user;
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::operator_key::OperatorKey;
-use crate::session::{Trusted, choose_user};
+use crate::session::Trusted;
 use crate::{pem, prompt, public_key};
 use countersign_wire::admin::Done;
 use countersign_wire::command::{ApprovalSetting, Change};
@@ -129,7 +130,10 @@ impl Present {
             "ended": 0,
         });
         if changes.is_empty() {
-            return Ok(Report::new(format!("it is so already: nothing was changed for API user {}", user.user), result));
+            return Ok(Report::new(
+                format!("it is so already: nothing was changed for API user {}", user.user),
+                result,
+            ));
         }
         let shown = format!("how requests of API user {} are approved:\n", user.user);
         app.console.note(&format!("{shown}{}", show_differences(&changes, app.console.colour_stderr()).trim_end()));

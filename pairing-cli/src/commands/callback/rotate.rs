@@ -134,7 +134,9 @@ fn rotated<T: Clone + PartialEq>(
     List::new(next).map_err(|_| {
         Failure::usage(
             format!("{MAX_ACTIVE_KEYS} are active already, and more cannot be"),
-            format!("finish the last change first: `cosigner callback rotate-{what} USER --finish` retires the older {what}"),
+            format!(
+                "finish the last change first: `cosigner callback rotate-{what} USER --finish` retires the older {what}"
+            ),
         )
     })
 }

@@ -93,20 +93,15 @@ fn wanted(args: &SetArgs) -> Result<Wanted, Failure> {
 }
 
 /// The workspace's proposal, if it is still the one that the operator means (threat T57).
-fn proposed(
-    callback: &CallbackStatus,
-    wanted: ChangeId,
-    hash: Option<[u8; 32]>,
-) -> Result<ApprovalSetting, Failure> {
+fn proposed(callback: &CallbackStatus, wanted: ChangeId, hash: Option<[u8; 32]>) -> Result<ApprovalSetting, Failure> {
     let user = &callback.user.user;
     let look = format!("nothing was changed. Look at it anew: `cosigner callback show {user}`");
     match &callback.proposal {
-        None => {
-            Err(Failure::not_found(format!("the workspace proposes nothing for API user {user} (any more)"), look))
-        }
-        Some((change, _)) if *change != wanted => {
-            Err(Failure::untrusted(format!("the workspace proposes another change: expected {wanted}, got {change}"), look))
-        }
+        None => Err(Failure::not_found(format!("the workspace proposes nothing for API user {user} (any more)"), look)),
+        Some((change, _)) if *change != wanted => Err(Failure::untrusted(
+            format!("the workspace proposes another change: expected {wanted}, got {change}"),
+            look,
+        )),
         Some((_, setting)) if hash.is_some_and(|hash| hash != setting.digest()) => Err(Failure::untrusted(
             format!(
                 "the workspace proposes something else under {wanted} than what was shown: expected hash {}, got {}",

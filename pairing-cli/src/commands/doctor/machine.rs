@@ -58,7 +58,8 @@ pub fn host(status: &Status) -> Vec<Check> {
         ));
     } else {
         let proxied = if health.proxied { ", outbound connections through a proxy" } else { "" };
-        checks.push(Check::passed(Area::Host, format!("version {}, {} blobs{proxied}", &*health.version, health.blobs)));
+        checks
+            .push(Check::passed(Area::Host, format!("version {}, {} blobs{proxied}", &*health.version, health.blobs)));
     }
     checks.push(host_clock(health.clock_ms, *at_ms));
     checks.push(disk(health));
@@ -161,7 +162,8 @@ mod tests {
 
     #[test]
     fn clocks_have_a_border_for_a_look_and_one_for_failure() {
-        let verdict = |apart: u64| (clock(1_000_000 + apart, 1_000_000).verdict, clock(1_000_000, 1_000_000 + apart).verdict);
+        let verdict =
+            |apart: u64| (clock(1_000_000 + apart, 1_000_000).verdict, clock(1_000_000, 1_000_000 + apart).verdict);
         assert_eq!(verdict(30_000), (Verdict::Passed, Verdict::Passed));
         assert_eq!(verdict(30_001), (Verdict::Warning, Verdict::Warning));
         assert_eq!(verdict(300_001), (Verdict::Failed, Verdict::Failed));
@@ -175,11 +177,17 @@ mod tests {
         assert_eq!((batches(3, None).verdict, batches(4, None).verdict), (Verdict::Passed, Verdict::Warning));
         assert_eq!((batches(63, None).verdict, batches(64, None).verdict), (Verdict::Warning, Verdict::Failed));
         let slow = |commit_us| batches(0, Some(&HostHealth { commit_us, ..HostHealth::default() })).verdict;
-        assert_eq!((slow(250_000), slow(250_001), slow(u64::MAX)), (Verdict::Passed, Verdict::Warning, Verdict::Warning));
+        assert_eq!(
+            (slow(250_000), slow(250_001), slow(u64::MAX)),
+            (Verdict::Passed, Verdict::Warning, Verdict::Warning)
+        );
     }
 
     #[test]
     fn sizes_are_short() {
-        assert_eq!((size(640 * 1024 * 1024), size(GIB), size(GIB * 123 / 10)), ("640 MiB".into(), "1.0 GiB".into(), "12.2 GiB".into()));
+        assert_eq!(
+            (size(640 * 1024 * 1024), size(GIB), size(GIB * 123 / 10)),
+            ("640 MiB".into(), "1.0 GiB".into(), "12.2 GiB".into())
+        );
     }
 }

@@ -139,7 +139,8 @@ fn who(app: &App, session: &Session<'_>, checks: &mut Vec<Check>) -> bool {
         )),
         None => {}
         Some(_) => match session.refuse_differences() {
-            Ok(()) => checks.push(Check::passed(Area::Pin, format!("it is the one that is pinned as {}", app.settings.cosigner))),
+            Ok(()) => checks
+                .push(Check::passed(Area::Pin, format!("it is the one that is pinned as {}", app.settings.cosigner))),
             Err(failure) => {
                 checks.push(Check::failure(Area::Pin, &failure));
                 return false;
@@ -206,7 +207,9 @@ async fn test_callbacks(app: &App, keys: Result<Vec<OperatorKey>, Failure>, user
                 let says = format!("{id}: {}", steps.verdict());
                 match steps.passed() {
                     true => Check::passed(Area::Callbacks, says),
-                    false => Check::failed(Area::Callbacks, says, format!("see each step: `cosigner callback test {id}`")),
+                    false => {
+                        Check::failed(Area::Callbacks, says, format!("see each step: `cosigner callback test {id}`"))
+                    }
                 }
             }
             Err(failure) => Check::failed(Area::Callbacks, format!("{id}: {failure}"), failure.hint()),

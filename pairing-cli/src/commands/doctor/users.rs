@@ -69,10 +69,9 @@ fn approval(status: &Status, seen: &UserStatus) -> Check {
             format!("{user}: NO HANDLER: every request is refused"),
             format!("give it one: `cosigner callback set {user}`"),
         ),
-        ApprovalKind::Handler => Check::passed(
-            Area::Approval,
-            format!("{user}: by {} ({})", &*seen.handler_url, &*seen.handler_mode),
-        ),
+        ApprovalKind::Handler => {
+            Check::passed(Area::Approval, format!("{user}: by {} ({})", &*seen.handler_url, &*seen.handler_mode))
+        }
     }
 }
 
