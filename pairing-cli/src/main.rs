@@ -9,6 +9,7 @@ mod admin_channel;
 mod arguments;
 mod attested;
 mod certificate;
+mod choice;
 mod commands;
 mod console;
 mod durable;

@@ -3,9 +3,10 @@
 use super::callback::attempt_tone;
 use super::{App, views};
 use crate::certificate::{Expiry, until};
+use crate::choice::check_pairing;
 use crate::console::{Report, Tone};
 use crate::failure::Failure;
-use crate::session::{Session, check_pairing};
+use crate::session::Session;
 use crate::table::{Field, Table, field, plain};
 use crate::text_forms::{printable, short};
 use crate::timestamps::utc;

@@ -2,11 +2,12 @@
 
 use super::App;
 use crate::admin_channel::unexpected;
+use crate::choice::{choose_pairing, choose_user};
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::pem;
 use crate::public_key::fingerprint;
-use crate::session::{Trusted, choose_pairing, choose_user};
+use crate::session::Trusted;
 use countersign_wire::admin::{AdminRequest, AdminResponse};
 use countersign_wire::ids::{ApiUserId, PairingId};
 use serde_json::json;

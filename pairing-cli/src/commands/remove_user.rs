@@ -2,10 +2,11 @@
 
 use super::{App, views};
 use crate::admin_channel::unexpected;
+use crate::choice::choose_user;
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::prompt;
-use crate::session::{Trusted, choose_user};
+use crate::session::Trusted;
 use countersign_wire::admin::Done;
 use countersign_wire::command::Change;
 use countersign_wire::ids::{ApiUserId, PairingId};

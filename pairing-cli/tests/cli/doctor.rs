@@ -94,7 +94,7 @@ fn a_broken_set_up_is_told_with_what_to_do() {
         let (health, at_ms) = state.host.as_mut().unwrap();
         (health.disk_free_bytes, health.clock_ms, *at_ms) = (GIB, now + 9_020_000, now);
         state.pairings[0].link_up = false;
-        state.pairings[0].link_trouble = Text::new("connect: connection refused\u{1b}[31m").unwrap();
+        state.pairings[0].link_trouble = Text::new("connect: connection refused").unwrap();
         let failed = attempt(AttemptResult::Failed, Some(Code::CallbackTimeout), "nothing valid within 30 s");
         state.users[0].last_attempt = Some(failed.clone());
         (state.users[0].failed, state.users[0].waiting) = (2, 17);
@@ -109,7 +109,6 @@ fn a_broken_set_up_is_told_with_what_to_do() {
     }
     let run = station.run(&enclave, &["doctor"]);
     assert_eq!(run.code, 1);
-    assert!(!run.stdout.contains('\u{1b}'));
     compare("doctor-broken", &run, &[(enclave.socket.to_str().unwrap(), "/tmp/cosigner.sock")]);
     let json = station.json(&enclave, &["doctor"]);
     json.fails(1, "not all is well");
@@ -117,6 +116,29 @@ fn a_broken_set_up_is_told_with_what_to_do() {
     let failed: Vec<&str> =
         verdicts.iter().filter(|(_, v)| v.iter().any(|v| v == "failed")).map(|(k, _)| k.as_str()).collect();
     assert_eq!(failed, ["certificates", "clock", "disk", "handlers", "links"]);
+}
+
+#[test]
+fn what_host_workspace_and_handler_say_cannot_write_to_the_terminal() {
+    let station = Workstation::new();
+    let enclave = with_handler(&station);
+    {
+        let mut state = enclave.state();
+        let evil = "x\u{1b}[2J\u{9b}31m\u{202e}y";
+        state.name = evil.to_owned();
+        state.host.as_mut().unwrap().0.version = Text::new("1\u{1b}[2J\u{9b}3m").unwrap();
+        (state.pairings[0].link_up, state.pairings[0].link_trouble) = (false, Text::new(evil).unwrap());
+        state.users[0].last_attempt = Some(attempt(AttemptResult::Failed, Some(Code::Dns), evil));
+        state.users[0].handler_url = Text::new(evil).unwrap();
+        state.users[0].handler_mode = Text::new(evil).unwrap();
+    }
+    let harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    for command in [&["doctor"][..], &["get-status"], &["list-users"], &["callback", "show", USER]] {
+        for run in [station.run(&enclave, command), station.json(&enclave, command)] {
+            let all = format!("{}{}", run.stdout, run.stderr);
+            assert!(all.len() > 200 && !all.contains(harmful), "{command:?}: {all:?}");
+        }
+    }
 }
 
 #[test]
@@ -141,11 +163,11 @@ fn fails_at(run: &Run, check: &str) {
 fn broken_set_ups_are_told_from_one_another() {
     let station = Workstation::new();
     let enclave = with_handler(&station);
-    let doctor = || station.json(&enclave, &["doctor", "--response-timeout", "300ms"]);
-    for fault in [Fault::SilentHandshake, Fault::Garbage(b"HTTP/1.1 200 OK\r\n".to_vec())] {
-        enclave.fault(fault);
-        fails_at(&doctor(), "enclave");
-    }
+    let doctor = || station.json(&enclave, &["doctor"]);
+    enclave.fault(Fault::SilentHandshake);
+    fails_at(&station.json(&enclave, &["doctor", "--response-timeout", "300ms"]), "enclave");
+    enclave.fault(Fault::Garbage(b"HTTP/1.1 200 OK\r\n".to_vec()));
+    fails_at(&doctor(), "enclave");
     enclave.fault(Fault::None);
     let eve = countersign_wire::ids::OperatorId([0xee; 32]);
     enclave.state().operators.push((eve, Text::new("eve").unwrap()));
@@ -192,19 +214,4 @@ fn handlers_are_called_where_it_is_asked_for() {
     let run = station.json(&enclave, &["doctor", "--test-callbacks", "--operator-key", &nobody]);
     assert_eq!(verdicts(&run)["callbacks"], ["failed"]);
     assert_eq!(verdicts(&run)["links"], ["passed"], "the rest is checked all the same");
-}
-
-#[test]
-fn a_refused_pairing_says_why_and_what_to_do() {
-    let station = Workstation::new();
-    let enclave = station.claimed();
-    enclave.fault(Fault::Refuse(Code::WorkspaceUntrusted));
-    enclave.state().refusal_detail =
-        format!("expected the workspace's keys {}, got {}", "cc".repeat(32), "5a".repeat(32));
-    let add_user = station.add_user();
-    let mut args: Vec<&str> = add_user.iter().map(String::as_str).collect();
-    args.extend(["--auto-approve"]);
-    let run = station.run(&enclave, &args);
-    assert_eq!(run.code, 3);
-    compare("refused-pairing", &run, &[]);
 }

@@ -82,8 +82,13 @@ fn a_name_is_for_people_and_readable() {
     let shown = station.run(&enclave, &["get-status"]).stdout;
     assert!(shown.contains("named \"treasury, Zürich\""), "{shown}");
     assert_eq!(station.json(&enclave, &["get-status"]).result()["description"]["name"], "treasury, Zürich");
-    for bad in ["a\u{1b}[2Jb", "a\u{202e}b", " a", &"a".repeat(129)] {
-        station.run(&enclave, &["rename", bad]).fails(2, "readable").code.to_string();
+    for (bad, why) in [
+        ("a\u{1b}[2Jb", "readable"),
+        ("a\u{202e}b", "readable"),
+        (" a", "readable"),
+        (&*"a".repeat(129), "at most 128"),
+    ] {
+        station.run(&enclave, &["rename", bad]).fails(2, why);
     }
     station.json(&enclave, &["rename", ""]).result();
     assert_eq!(enclave.state().name, "");

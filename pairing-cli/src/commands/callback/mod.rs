@@ -11,10 +11,11 @@ pub(super) mod test;
 
 use super::{App, weakening};
 use crate::admin_channel::unexpected;
+use crate::choice::choose_user;
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::operator_key::OperatorKey;
-use crate::session::{Trusted, choose_user};
+use crate::session::Trusted;
 use crate::{pem, prompt, public_key};
 use countersign_wire::admin::Done;
 use countersign_wire::command::{ApprovalSetting, Change};

@@ -3,11 +3,12 @@
 use super::fields::{Field, differences, fields, show, show_differences};
 use super::{Target, forms};
 use crate::certificate::{Expiry, until};
+use crate::choice::choose_user;
 use crate::commands::{App, views};
 use crate::console::{Report, Tone, paint};
 use crate::failure::Failure;
 use crate::public_key::{algorithm, fingerprint};
-use crate::session::{Session, choose_user};
+use crate::session::Session;
 use crate::table::{Table, field, plain};
 use crate::timestamps::{millis, utc};
 use countersign_wire::callback::{Attempt, AttemptResult};

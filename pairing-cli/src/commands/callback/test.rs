@@ -4,11 +4,12 @@
 use super::Target;
 use super::steps::Steps;
 use crate::admin_channel::unexpected;
+use crate::choice::choose_user;
 use crate::commands::App;
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::operator_key::OperatorKey;
-use crate::session::{Trusted, choose_user};
+use crate::session::Trusted;
 use countersign_wire::admin::{CallbackTest, Done};
 use countersign_wire::command::{ApprovalSetting, Change};
 use countersign_wire::ids::{ApiUserId, PairingId};

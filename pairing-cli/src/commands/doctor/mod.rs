@@ -139,7 +139,8 @@ fn who(app: &App, session: &Session<'_>, checks: &mut Vec<Check>) -> bool {
         )),
         None => {}
         Some(_) => match session.refuse_differences() {
-            Ok(()) => checks.push(Check::passed(Area::Pin, format!("it is {}, as pinned", app.settings.cosigner))),
+            Ok(()) => checks
+                .push(Check::passed(Area::Pin, format!("it is the one that is pinned as {}", app.settings.cosigner))),
             Err(failure) => {
                 checks.push(Check::failure(Area::Pin, &failure));
                 return false;

@@ -1,21 +1,22 @@
 //! `cosigner logs`: the enclave's own log, through the attested channel, so that no host can alter it or leave lines out
 //! unseen. The enclave keeps its last lines in memory; what is not there any more is said aloud.
 
+mod place;
+
 use super::App;
 use crate::console::{Report, Tone, paint};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::text_forms::{printable, printable_json};
 use crate::timestamps::utc;
-use countersign_wire::ids::{ApiUserId, BootId};
-use countersign_wire::status::{Event, Events, Severity};
+use countersign_wire::ids::ApiUserId;
+use countersign_wire::status::{Event, Severity};
+use place::{Place, Read};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How often `-f` asks.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// Answers that one reading of the log takes at most: many more than any co-signer keeps lines for.
-const MAX_ANSWERS: usize = 1_000;
 
 /// Flags of `logs`.
 #[derive(clap::Args)]
@@ -153,68 +154,6 @@ fn aside(app: &App, what: &str, text: &str) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// How far the log was read.
-struct Place {
-    boot: BootId,
-    after: u64,
-}
-
-/// What one reading brought.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Read {
-    lines: Vec<Event>,
-    /// Lines that are not kept any more.
-    lost: u64,
-    reads_from_start: bool,
-    rebooted: bool,
-}
-
-impl Place {
-    /// Everything after the place, which moves to the end.
-    async fn read(&mut self, session: &mut Session<'_>) -> Result<Read, Failure> {
-        let mut whole = Read::default();
-        if session.description.boot != self.boot {
-            *self = Self { boot: session.description.boot, after: 0 };
-            whole.rebooted = true;
-        }
-        whole.reads_from_start = self.after == 0;
-        for _ in 0..MAX_ANSWERS {
-            let events = session.events(self.after).await?;
-            if !self.take(events, &mut whole)? {
-                break;
-            }
-        }
-        Ok(whole)
-    }
-
-    /// Takes one answer. Whether there is more to ask for.
-    fn take(&mut self, events: Events, whole: &mut Read) -> Result<bool, Failure> {
-        if events.boot != self.boot {
-            return Err(odd("the log is of another boot than the one that is attested"));
-        }
-        let newest = events.newest;
-        let before = self.after;
-        for line in events.lines.into_vec() {
-            if line.number <= self.after || line.number > newest {
-                return Err(odd("the log's lines are not in order"));
-            }
-            whole.lost = whole.lost.saturating_add(line.number - self.after - 1);
-            self.after = line.number;
-            whole.lines.push(line);
-        }
-        if self.after == before {
-            // None of what is missing is kept any more.
-            whole.lost = whole.lost.saturating_add(newest.saturating_sub(self.after));
-            self.after = self.after.max(newest);
-        }
-        Ok(self.after < newest)
-    }
-}
-
-fn odd(message: &str) -> Failure {
-    Failure::no_answer(message, "this command and the co-signer may be of different versions")
-}
-
 fn gap(lost: u64, from_start: bool) -> Option<String> {
     match (lost, from_start) {
         (0, _) => None,
@@ -267,53 +206,16 @@ mod tests {
     use super::*;
     use countersign_wire::{List, Text};
 
-    const BOOT: BootId = BootId([7; 16]);
-
-    fn line(number: u64) -> Event {
-        Event {
-            number,
+    #[test]
+    fn what_a_handler_said_cannot_write_to_the_terminal() {
+        let event = Event {
+            number: 1,
             at_ms: 0,
             severity: Severity::Info,
             kind: Text::default(),
-            fields: List::default(),
-            text: Text::default(),
-        }
-    }
-
-    fn answer(numbers: &[u64], newest: u64) -> Events {
-        let lines = List::new(numbers.iter().map(|n| line(*n)).collect()).unwrap();
-        Events { boot: BOOT, lines, newest }
-    }
-
-    #[test]
-    fn lines_that_are_not_kept_any_more_are_counted() {
-        let mut place = Place { boot: BOOT, after: 3 };
-        let mut read = Read::default();
-        assert_eq!(place.take(answer(&[4, 5], 9), &mut read), Ok(true));
-        assert_eq!((read.lost, place.after), (0, 5));
-        assert_eq!(place.take(answer(&[8, 9], 9), &mut read), Ok(false));
-        assert_eq!((read.lost, place.after, read.lines.len()), (2, 9, 4));
-        assert_eq!(place.take(answer(&[], 9), &mut read), Ok(false));
-        assert_eq!(read.lost, 2);
-        assert_eq!(place.take(answer(&[], 12), &mut read), Ok(false));
-        assert_eq!((read.lost, place.after), (5, 12));
-    }
-
-    #[test]
-    fn a_log_that_makes_no_sense_is_an_error() {
-        for (numbers, newest) in [(&[3][..], 9), (&[5, 4], 9), (&[5, 5], 9), (&[5], 4)] {
-            let mut place = Place { boot: BOOT, after: 3 };
-            assert!(place.take(answer(numbers, newest), &mut Read::default()).is_err(), "{numbers:?}");
-        }
-        let mut place = Place { boot: BootId([8; 16]), after: 0 };
-        assert!(place.take(answer(&[1], 1), &mut Read::default()).is_err());
-    }
-
-    #[test]
-    fn what_a_handler_said_cannot_write_to_the_terminal() {
-        let mut event = line(1);
-        event.text = Text::new("no\u{1b}[2J").unwrap();
-        event.fields.push((Text::new("user").unwrap(), Text::new("\u{202e}x").unwrap())).unwrap();
+            fields: List::new(vec![(Text::new("user").unwrap(), Text::new("\u{202e}x").unwrap())]).unwrap(),
+            text: Text::new("no\u{1b}[2J").unwrap(),
+        };
         let text = shown(&event, false);
         assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
     }
