@@ -152,7 +152,7 @@ def test_a_large_body_is_refused(start: Start) -> None:
     connection.putrequest("POST", TX)
     connection.putheader("Content-Length", str(300 * 1024))
     connection.endheaders()
-    connection.send(b"x" * (257 * 1024))
+    connection.send(b"x" * (256 * 1024 + 1))
     assert connection.getresponse().status == 413
     connection.close()
     assert handler.ask(TX, transaction("1"))["action"] == "APPROVE"

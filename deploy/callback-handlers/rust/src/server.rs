@@ -33,27 +33,28 @@ pub fn routes(keys: Option<Keys>, rules: Rules, json: bool) -> Router {
     let rules = Arc::new(rules);
     let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" }));
     if keys.is_some() {
-        routes = routes.nest("/v2", endpoints(keys, rules.clone()));
+        routes = routes.merge(endpoints("/v2", keys, rules.clone()));
     }
     if json {
-        routes = routes.merge(endpoints(None, rules));
+        routes = routes.merge(endpoints("", None, rules));
     }
     routes.layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
-fn endpoints(keys: Option<Keys>, rules: Arc<Rules>) -> Router {
+fn endpoints(prefix: &str, keys: Option<Keys>, rules: Arc<Rules>) -> Router {
     Router::new()
-        .route("/tx_sign_request", post(transaction))
-        .route("/config_change_sign_request", post(config_change))
+        .route(&format!("{prefix}/tx_sign_request"), post(transaction))
+        .route(&format!("{prefix}/config_change_sign_request"), post(config_change))
         .with_state(Arc::new(Handler { keys, rules, answers: Mutex::default() }))
 }
 
 async fn transaction(State(handler): State<Arc<Handler>>, request: Request) -> Response {
     let started = Instant::now();
+    let path = request.uri().path().to_owned();
     let parsed = handler.payload(request).await.and_then(|payload| Ok((Transaction::parse(&payload)?, payload)));
     let (asked, payload) = match parsed {
         Ok(parsed) => parsed,
-        Err(refused) => return refuse(&refused),
+        Err(refused) => return refuse(&path, &refused),
     };
     let id = format!("transaction {}", asked.request_id);
     let (decision, again) = handler.once(&id, &payload, || decide(&handler.rules, &asked));
@@ -77,10 +78,11 @@ async fn transaction(State(handler): State<Arc<Handler>>, request: Request) -> R
 
 async fn config_change(State(handler): State<Arc<Handler>>, request: Request) -> Response {
     let started = Instant::now();
+    let path = request.uri().path().to_owned();
     let parsed = handler.payload(request).await.and_then(|payload| Ok((ConfigChange::parse(&payload)?, payload)));
     let (asked, payload) = match parsed {
         Ok(parsed) => parsed,
-        Err(refused) => return refuse(&refused),
+        Err(refused) => return refuse(&path, &refused),
     };
     let id = format!("change {}", asked.request_id);
     let (decision, again) = handler.once(&id, &payload, || decide_on_change(&handler.rules, &asked));
@@ -141,7 +143,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn refuse(refused: &Refused) -> Response {
-    warn!(status = refused.status().as_u16(), error = %refused, "refused");
+fn refuse(path: &str, refused: &Refused) -> Response {
+    warn!(path, status = refused.status().as_u16(), error = %refused, "refused");
     (refused.status(), format!("{refused}\n")).into_response()
 }

@@ -10,8 +10,9 @@ use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 /// How long a TLS handshake may take.
@@ -34,14 +35,20 @@ pub async fn serve(
     let tls = RustlsConfig::from_pem_file(&certificate, &key)
         .await
         .with_context(|| format!("cannot use {} with {}", certificate.display(), key.display()))?;
+    let mut tls = tls.get_inner().as_ref().clone();
+    // The one version whose time-out holds from the first moment of a connection.
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let handle = Handle::new();
-    tokio::spawn(stop_on_signal(handle.clone()));
+    // From here on, before anybody is told that it serves: who asks it to stop at once gets a stop in order, too.
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(stop_on_signal(terminate, interrupt, handle.clone()));
     let mut server = axum_server::from_tcp(listener)?
-        .acceptor(RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_TIMEOUT))
-        .handle(handle);
+        .acceptor(RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls))).handshake_timeout(HANDSHAKE_TIMEOUT))
+        .handle(handle)
+        .http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     ready(address, ready_file.as_deref())?;
     server.serve(routes.into_make_service()).await?;
@@ -69,11 +76,10 @@ fn write_ready_file(path: &Path, address: SocketAddr) -> std::io::Result<()> {
     fs::rename(temporary, path)
 }
 
-async fn stop_on_signal(handle: Handle<SocketAddr>) {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, handle: Handle<SocketAddr>) {
     tokio::select! {
         _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupt.recv() => {}
     }
     info!("stopping");
     handle.graceful_shutdown(Some(STOP_TIMEOUT));

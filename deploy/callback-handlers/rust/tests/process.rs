@@ -105,6 +105,7 @@ fn start_with(options: &Options<'_>) -> Running {
     assert_eq!((&said["port"], &ready["pid"]), (&json!(address.port()), &json!(child.id())));
     let client = reqwest::Client::builder()
         .no_proxy()
+        .pool_max_idle_per_host(0)
         .add_root_certificate(reqwest::Certificate::from_pem(cert.pem().as_bytes()).unwrap())
         .resolve("localhost", address)
         .build()
@@ -259,7 +260,7 @@ async fn it_answers_nobody_but_its_co_signers() {
         assert_eq!(handler.post(TX, body.clone()).await.status(), 401, "{body}");
     }
     assert_eq!(handler.post(TX, handler.token(&json!({ "txId": "t" }))).await.status(), 400);
-    assert_eq!(handler.post(TX, "x".repeat(300 * 1024)).await.status(), 413);
+    assert_eq!(handler.post(TX, "x".repeat(256 * 1024 + 1)).await.status(), 413);
     assert_eq!(handler.post_json("/tx_sign_request", &payload).await.status(), 404);
     assert_eq!(handler.ask(TX, &payload).await["action"], "APPROVE");
     let second = EncodingKey::from_rsa_pem(second.as_bytes()).unwrap();
@@ -322,6 +323,7 @@ async fn one_line_is_logged_for_each_request_and_no_secret() {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&answered[name], value, "{name}");
     }
+    assert_eq!(refused["path"], TX);
     assert_eq!(
         (&refused["message"], &refused["status"], &refused["level"]),
         (&json!("refused"), &json!(401), &json!("WARN"))

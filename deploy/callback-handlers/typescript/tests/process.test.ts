@@ -139,7 +139,7 @@ test("what nobody signed does not answer for what was signed", async (context) =
 
 test("a large body is refused", async (context) => {
   const handler = await start(context);
-  assert.equal((await handler.post(TX, "x".repeat(257 * 1024))).status, 413);
+  assert.equal((await handler.post(TX, "x".repeat(256 * 1024 + 1))).status, 413);
   assert.equal((await handler.ask(TX, transaction("1")))["action"], "APPROVE");
 });
 
