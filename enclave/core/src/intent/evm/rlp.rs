@@ -222,6 +222,8 @@ pub(super) mod tests {
     fn whatever_has_a_shorter_encoding_is_refused() {
         assert_eq!(Reader::new(b"\x81\x7f").bytes(), Err(RlpError::NotCanonical));
         assert_eq!(Reader::new(b"\xb8\x01\xff").bytes(), Err(RlpError::NotCanonical));
+        assert_eq!(Reader::new(&[&b"\xb8\x37"[..], &[1; 55]].concat()).bytes(), Err(RlpError::NotCanonical));
+        assert_eq!(Reader::new(&[&b"\xb8\x38"[..], &[1; 56]].concat()).bytes(), Ok(&[1; 56][..]));
         assert_eq!(Reader::new(&[&b"\xb9\x00\x38"[..], &[1; 56]].concat()).bytes(), Err(RlpError::NotCanonical));
         assert_eq!(Reader::new(b"\xf8\x01\x01").list().map(|_| ()), Err(RlpError::NotCanonical));
         assert_eq!(Reader::new(b"\x00").u64(), Err(RlpError::NotCanonical));
