@@ -141,9 +141,11 @@ impl Changing {
                 TransactionStatus::Rejected => ChangeStatus::Rejected,
                 _ => ChangeStatus::Failed,
             };
-            self.end(ctx, status, Some(refusal.clone()));
-        } else if self.record.reason.as_ref() != Some(refusal) {
-            self.record.reason = Some(named(&from, refusal));
+            return self.end(ctx, status, Some(refusal.clone()));
+        }
+        let trouble = Some(named(&from, refusal));
+        if self.record.reason != trouble {
+            self.record.reason = trouble;
             self.changed = true;
         }
     }
