@@ -20,7 +20,7 @@ use crate::{pem, prompt, public_key};
 use countersign_wire::admin::Done;
 use countersign_wire::command::{ApprovalSetting, Change};
 use countersign_wire::group::Role;
-use countersign_wire::ids::{ApiUserId, PairingId};
+use countersign_wire::ids::{ApiUserId, ChangeId, PairingId};
 use countersign_wire::status::CallbackStatus;
 use fields::{differences, show_differences};
 use serde_json::json;
@@ -139,9 +139,9 @@ impl Present {
         app.console.note(&format!("{shown}{}", show_differences(&changes, app.console.colour_stderr()).trim_end()));
         weakening::tell(&app.console, &after, self.requires_intent, self.role);
         prompt::confirm(confirmation.given, "have requests approved in this way", confirmation.flags)?;
-        if let Some(still) = confirmation.still {
+        if let Some((proposal, hash)) = confirmation.proposal {
             let now = cosigner.session().callback(user.pairing, &user.user).await?;
-            still(&now)?;
+            set::proposed(&now, proposal, Some(hash))?;
         }
         let change = Change::SetApproval { pairing: user.pairing, user: user.user.clone(), approval: after.clone() };
         let Done::ApprovalSet { request_key, ended } = cosigner.change_as_seen(keys, change, self.epoch).await? else {
@@ -175,13 +175,13 @@ struct Confirmation<'a> {
     given: bool,
     /// The flags that do.
     flags: &'a str,
-    /// What must still hold once it is confirmed.
-    still: Option<&'a dyn Fn(&CallbackStatus) -> Result<(), Failure>>,
+    /// The proposal that is accepted, and its hash: it must still be that once it is confirmed.
+    proposal: Option<(ChangeId, [u8; 32])>,
 }
 
 impl Confirmation<'_> {
     /// By `--yes` or at the terminal.
     fn yes(given: bool) -> Self {
-        Self { given, flags: "--yes", still: None }
+        Self { given, flags: "--yes", proposal: None }
     }
 }

@@ -57,12 +57,10 @@ pub async fn set(app: &App, args: &SetArgs) -> Result<Report, Failure> {
         Wanted::Setting(after) => present.put(app, &mut cosigner, &keys, after, Confirmation::yes(args.yes)).await,
         Wanted::Proposal(change) => {
             let after = proposed(&present.callback, change, args.hash)?;
-            let hash = after.digest();
-            let still = |now: &CallbackStatus| proposed(now, change, Some(hash)).map(drop);
             let confirmation = Confirmation {
                 given: args.yes || args.hash.is_some(),
                 flags: "--hash HEX or --yes",
-                still: Some(&still),
+                proposal: Some((change, after.digest())),
             };
             present.put(app, &mut cosigner, &keys, after, confirmation).await
         }
@@ -93,7 +91,11 @@ fn wanted(args: &SetArgs) -> Result<Wanted, Failure> {
 }
 
 /// The workspace's proposal, if it is still the one that the operator means (threat T57).
-fn proposed(callback: &CallbackStatus, wanted: ChangeId, hash: Option<[u8; 32]>) -> Result<ApprovalSetting, Failure> {
+pub(super) fn proposed(
+    callback: &CallbackStatus,
+    wanted: ChangeId,
+    hash: Option<[u8; 32]>,
+) -> Result<ApprovalSetting, Failure> {
     let user = &callback.user.user;
     let look = format!("nothing was changed. Look at it anew: `cosigner callback show {user}`");
     match &callback.proposal {
