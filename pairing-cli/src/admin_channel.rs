@@ -40,11 +40,7 @@ impl Connection {
         demand: &Demand<'_>,
         response_deadline: Duration,
     ) -> Result<Self, Failure> {
-        let cannot = |reason: String| Failure::Connect { socket: socket.to_owned(), reason };
-        let mut stream = timeout(CONNECT_DEADLINE, UnixStream::connect(socket))
-            .await
-            .map_err(|_| cannot(format!("no connection within {} s", CONNECT_DEADLINE.as_secs())))?
-            .map_err(|e| cannot(e.to_string()))?;
+        let mut stream = connect(socket).await?;
         let handshake = handshake(&mut stream, demand);
         let deadline = HANDSHAKE_DEADLINE.min(response_deadline);
         let channel = timeout(deadline, handshake)
@@ -98,6 +94,19 @@ impl Connection {
         }
         Err(Problem::Protocol(format!("expected an answer in at most {MAX_PACKETS} packets")))
     }
+}
+
+/// Whether anybody listens at `socket`. Nothing is said.
+pub async fn check_listens(socket: &Path) -> Result<(), Failure> {
+    connect(socket).await.map(drop)
+}
+
+async fn connect(socket: &Path) -> Result<UnixStream, Failure> {
+    let cannot = |reason: String| Failure::Connect { socket: socket.to_owned(), reason };
+    timeout(CONNECT_DEADLINE, UnixStream::connect(socket))
+        .await
+        .map_err(|_| cannot(format!("no connection within {} s", CONNECT_DEADLINE.as_secs())))?
+        .map_err(|e| cannot(e.to_string()))
 }
 
 /// The failure for an answer of another kind than the question.

@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    add_user, adopt, attestation, group, init, initiator, key, list_keys, list_users, operator_key, print_public_key,
+    add_user, adopt, attestation, callback, doctor, group, init, initiator, key, list_keys, list_users, logs,
+    operator_key, print_public_key, remove_user, rename,
 };
 use crate::failure::EXIT_CODES;
 use crate::text_forms::parse_duration;
@@ -69,6 +70,11 @@ pub enum Command {
     OperatorKey(operator_key::Command),
     /// Add an API user; with a workspace's first one the co-signer is paired
     AddUser(Box<add_user::Args>),
+    /// Remove an API user; with the last one the pairing, where it holds no key
+    RemoveUser(remove_user::Args),
+    /// How an API user's requests are approved: its callback handler
+    #[command(subcommand)]
+    Callback(Box<callback::Command>),
     /// API users whose own signed requests count as intent
     #[command(subcommand)]
     Initiator(initiator::Command),
@@ -81,6 +87,12 @@ pub enum Command {
     ListKeys(list_keys::Args),
     /// Show what the co-signer is and does
     GetStatus,
+    /// Show the co-signer's own log, as the enclave tells it
+    Logs(logs::Args),
+    /// Check everything that can be checked from here, and say what to do
+    Doctor(doctor::Args),
+    /// Name the co-signer, for people
+    Rename(rename::Args),
     /// Print the public key with which requests to callback handlers are signed (PEM)
     PrintPublicKey(print_public_key::Args),
     /// Key certificates and suspended keys
@@ -100,6 +112,11 @@ impl Command {
             Self::OperatorKey(operator_key::Command::New) => "operator-key new",
             Self::OperatorKey(operator_key::Command::Show(_)) => "operator-key show",
             Self::AddUser(_) => "add-user",
+            Self::RemoveUser(_) => "remove-user",
+            Self::Callback(command) => command.name(),
+            Self::Logs(_) => "logs",
+            Self::Doctor(_) => "doctor",
+            Self::Rename(_) => "rename",
             Self::Initiator(initiator::Command::Add(_)) => "initiator add",
             Self::Initiator(initiator::Command::List(_)) => "initiator list",
             Self::Initiator(initiator::Command::Remove(_)) => "initiator remove",

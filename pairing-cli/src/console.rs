@@ -2,7 +2,7 @@
 //! read meanwhile goes to stderr.
 
 use crate::failure::Failure;
-use crate::text_forms::printable;
+use crate::text_forms::{printable, printable_json};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -86,6 +86,10 @@ impl Console {
     /// Something that weakens what the co-signer promises: red at once, and in the JSON object.
     pub fn warn(&self, code: &'static str, text: impl Into<String>) {
         let text = text.into();
+        // Who connects again and again need not read the same again and again.
+        if self.warnings.borrow().iter().any(|(known, said)| *known == code && *said == text) {
+            return;
+        }
         self.say(&paint(Tone::Red, &format!("warning: {text}"), self.colour_stderr));
         self.warnings.borrow_mut().push((code, text));
     }
@@ -105,6 +109,16 @@ impl Console {
     /// What the JSON object says under `trust`.
     pub fn set_trust(&self, trust: Value) {
         *self.trust.borrow_mut() = trust;
+    }
+
+    /// Writes a line to stdout at once, for commands that show more as it comes. `false` where nobody reads any more.
+    pub fn line(&self, text: &str) -> Result<bool, Failure> {
+        let mut stdout = std::io::stdout();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(e) => Err(Failure::local(std::path::Path::new("stdout"), e)),
+        }
     }
 
     /// Writes to stderr. A closed stderr is nobody's fault.
@@ -161,7 +175,7 @@ impl Console {
                 "refusal_code": failure.refusal_code(),
             });
         }
-        serde_json::to_string_pretty(&object).unwrap_or_default()
+        printable_json(&serde_json::to_string_pretty(&object).unwrap_or_default())
     }
 }
 

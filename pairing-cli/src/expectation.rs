@@ -105,6 +105,7 @@ mod tests {
             instance: InstanceId([1; 32]),
             boot: BootId([0; 16]),
             version: Text::default(),
+            name: Text::default(),
             operators: List::new(vec![(OperatorId([2; 32]), Text::new("alice").unwrap())]).unwrap(),
             required: 1,
             sealing_key: Text::new("file:x").unwrap(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a local fault: a file cannot be read or written
+  1  a local fault: a file cannot be read or written; or a check failed (`doctor`, `callback test`)
   2  usage: a flag is missing or wrong
   3  refused by the co-signer
   4  cannot connect to the admin socket
@@ -81,6 +81,14 @@ pub enum Failure {
         /// What to do.
         hint: String,
     },
+    /// What was checked is not as it should be; the result says what.
+    #[error("{message}")]
+    CheckFailed {
+        /// What.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// A person said no.
     #[error("declined: {0}; nothing was changed")]
     Declined(&'static str),
@@ -117,6 +125,11 @@ impl Failure {
         Self::NoAnswer { message: message.into(), hint: hint.into() }
     }
 
+    /// A check that failed, with what to do.
+    pub fn check_failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::CheckFailed { message: message.into(), hint: hint.into() }
+    }
+
     /// A file of this machine.
     pub fn local(path: &Path, reason: impl ToString) -> Self {
         Self::Local { path: path.to_owned(), reason: reason.to_string() }
@@ -125,7 +138,7 @@ impl Failure {
     /// The program's exit code: see [`EXIT_CODES`].
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Local { .. } => 1,
+            Self::Local { .. } | Self::CheckFailed { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Refused(refusal) if refusal.code == Code::NotFound => 6,
             Self::Refused(_) => 3,
@@ -149,6 +162,7 @@ impl Failure {
             Self::NotFound { .. } => "not_found",
             Self::OperatorKey { .. } => "operator_key",
             Self::NoAnswer { .. } => "no_answer",
+            Self::CheckFailed { .. } => "check_failed",
             Self::Declined(_) => "declined",
         }
     }
@@ -163,7 +177,8 @@ impl Failure {
             | Self::Untrusted { hint, .. }
             | Self::NotFound { hint, .. }
             | Self::OperatorKey { hint, .. }
-            | Self::NoAnswer { hint, .. } => hint,
+            | Self::NoAnswer { hint, .. }
+            | Self::CheckFailed { hint, .. } => hint,
         }
     }
 
@@ -194,9 +209,10 @@ mod tests {
             Failure::operator_key("x", "y"),
             Failure::no_answer("x", "y"),
             Failure::Declined("x"),
+            Failure::check_failed("x", "y"),
         ];
         let codes: Vec<u8> = all.iter().map(Failure::exit_code).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 6, 7, 8, 9]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 1]);
         for code in codes {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
         }

@@ -37,10 +37,13 @@ pub fn for_code(code: Code) -> &'static str {
             "RAW is off for this API user: it can be allowed only when the user is added, with --allow-raw"
         }
         Code::NoHandler => {
-            "the API user has no callback handler: everything is refused until it is added with --callback-url or --auto-approve"
+            "the API user has no callback handler: everything is refused until it has one, `cosigner callback set <user>`"
         }
         Code::Quarantined => {
             "find out why with `cosigner list-keys`; once the cause is gone: `cosigner key clear-quarantine --key <id>`"
+        }
+        Code::FeeTooHigh => {
+            "the transaction may cost more in fees than is allowed: send it with a lower fee or gas limit"
         }
         Code::Rejected => "the callback handler said no: ask whoever runs it",
         Code::Dns => "the name cannot be resolved: check the URL and the host's name servers",
@@ -51,7 +54,9 @@ pub fn for_code(code: Code) -> &'static str {
             "the server's certificate is not trusted: give its certificate authority with --callback-ca or --workspace-ca, and check that nothing ends TLS in between"
         }
         Code::HttpStatus => "the server answered with an error: look into its log",
-        Code::BadSignature => "the handler's answer is signed with another key: check --callback-key",
+        Code::BadSignature => {
+            "the handler's answer is signed with none of the keys that you gave: see `cosigner callback show`; a new key comes in with `cosigner callback rotate-key`"
+        }
         Code::RequestIdMismatch | Code::AnswerMalformed | Code::AnswerTooLarge => {
             "the server does not speak the protocol: check that the URL is the right one"
         }
@@ -60,10 +65,22 @@ pub fn for_code(code: Code) -> &'static str {
         }
         Code::Redirect => "redirects are not followed: give the final URL",
         Code::CallbackTimeout => {
-            "the handler did not answer in time: check it, or add the user with a longer --callback-timeout"
+            "the handler did not answer in time: check it, or give it longer: `cosigner callback update <user> --callback-timeout`"
         }
         Code::ActionUnsupported => {
-            "the handler gave an answer that signing does not know: it must say APPROVE or REJECT"
+            "the handler gave an answer that does not exist here: it must say APPROVE, REJECT or RETRY; IGNORE is for configuration changes alone"
+        }
+        Code::Retry => "the handler wants to be asked again later, and will be",
+        Code::RetriesExhausted => {
+            "the handler answered RETRY to the end of its schedule: see `cosigner callback show`; a longer one: `cosigner callback update <user> --callback-retry-times`"
+        }
+        Code::HandlerChanged => "the handler was changed while the request waited: send the request again",
+        Code::ConnectionLost => {
+            "the connection broke in the middle of the answer: look into the handler's log, and at proxies and time limits in front of it"
+        }
+        Code::Ignored => "the handler has no opinion about this change: others decide",
+        Code::PinMismatch => {
+            "the server's certificate is of another key than the pinned ones: if its owner says that it is the new one, `cosigner callback rotate-pin <user>`; otherwise somebody else ends TLS"
         }
         Code::NotAuthorised | Code::AuthorisationExpired | Code::Mismatch => {
             "the request does not fit what was approved: send it again; if this repeats, the workspace is not to be trusted"
@@ -111,6 +128,57 @@ pub fn for_code(code: Code) -> &'static str {
     }
 }
 
+/// What to do about a call of a handler that ended so; `USER` stands for the API user. What is not about handlers is as in
+/// [`for_code`].
+pub fn for_handler(code: Code) -> &'static str {
+    match code {
+        Code::NoHandler => "describe the handler: `cosigner callback set USER --callback-url …`",
+        Code::Dns => {
+            "the handler's name cannot be resolved: check the URL, and the name servers of the co-signer's host; another URL: `cosigner callback update USER --callback-url …`"
+        }
+        Code::AddressDenied => {
+            "the handler's address is not a public one: if it is right, allow its network: `cosigner callback update USER --callback-network CIDR`"
+        }
+        Code::Connect => {
+            "nobody listens there, or a firewall is between: check the URL's port and the outbound rules (or the proxy) of the co-signer's host"
+        }
+        Code::TlsUntrusted => {
+            "the handler's certificate is not trusted: it must be for the URL's host name, in date, with its chain, and issued by a public authority or by the one of --callback-ca; check that nothing ends TLS in between"
+        }
+        Code::PinMismatch => {
+            "the handler shows a certificate of another key than the pinned ones: if its owner confirms the new one over another way, `cosigner callback rotate-pin USER --certificate FILE`; otherwise somebody else ends TLS"
+        }
+        Code::HttpStatus => {
+            "the handler answered with another status than 200: look into its log; the paths are /v2/tx_sign_request with keys and /tx_sign_request without, below the URL"
+        }
+        Code::Redirect => {
+            "redirects are not followed: `cosigner callback update USER --callback-url` with the final URL"
+        }
+        Code::CallbackTimeout => {
+            "the handler took too long: look into its log, or give it longer: `cosigner callback update USER --callback-timeout 60s`"
+        }
+        Code::ConnectionLost => {
+            "the connection broke in the middle of the answer: look into the handler's log, and at proxies and time limits in front of it"
+        }
+        Code::BadSignature => {
+            "the answer is signed with none of the handler's keys, or with another algorithm than theirs: compare the handler's key with `cosigner callback show USER`; bring a new one in with `cosigner callback rotate-key USER --key FILE`"
+        }
+        Code::RequestIdMismatch => {
+            "the answer is for another request: the handler must repeat `requestId` from the request that it answers, and caches must not answer for it"
+        }
+        Code::AnswerMalformed => {
+            "the answer is not what the protocol says: with keys a token signed by the handler, without keys JSON, with `action` and `requestId`; see docs/callback-handler.md"
+        }
+        Code::AnswerTooLarge => {
+            "the answer is larger than 16 KiB: check that the URL is the handler's and not some web page's"
+        }
+        Code::ActionUnsupported => {
+            "the handler answered an `action` that does not exist here: APPROVE, REJECT or RETRY (and IGNORE for configuration changes)"
+        }
+        other => for_code(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +187,8 @@ mod tests {
     fn every_code_has_a_hint_of_one_line() {
         for code in Code::ALL {
             let hint = for_code(*code);
+            assert!(!hint.is_empty() && !hint.contains('\n'), "{code}");
+            let hint = for_handler(*code);
             assert!(!hint.is_empty() && !hint.contains('\n'), "{code}");
         }
     }

@@ -8,6 +8,8 @@
 mod admin_channel;
 mod arguments;
 mod attested;
+mod certificate;
+mod choice;
 mod commands;
 mod console;
 mod durable;
@@ -22,6 +24,7 @@ mod passphrase;
 mod pem;
 mod pin;
 mod prompt;
+mod public_key;
 mod session;
 mod table;
 mod text_forms;

@@ -14,9 +14,9 @@ use crate::pin::{Pin, PinnedPairing};
 use countersign_channel::reported_measurements;
 use countersign_wire::admin::{AdminRequest, AdminResponse, Done};
 use countersign_wire::command::{Change, Command, OperatorSignature, SignedCommand};
-use countersign_wire::ids::PairingId;
+use countersign_wire::ids::{ApiUserId, PairingId};
 use countersign_wire::signed::sign_bytes;
-use countersign_wire::status::{Description, Keys, PairingStatus, Status, Users};
+use countersign_wire::status::{CallbackStatus, Description, Events, Keys, PairingStatus, Status, Users};
 use countersign_wire::{Bytes, List, Message};
 use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
@@ -154,6 +154,24 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Everything about how an API user's requests are approved.
+    pub async fn callback(&mut self, pairing: PairingId, user: &ApiUserId) -> Result<CallbackStatus, Failure> {
+        match self.connection.ask(&AdminRequest::Callback { pairing, user: user.clone() }).await? {
+            AdminResponse::Callback(callback) if callback.user.user == *user && callback.user.pairing == pairing => {
+                Ok(*callback)
+            }
+            _ => Err(unexpected("how this API user's requests are approved")),
+        }
+    }
+
+    /// The co-signer's own log after the line `after`; 0 for all that it keeps.
+    pub async fn events(&mut self, after: u64) -> Result<Events, Failure> {
+        match self.connection.ask(&AdminRequest::Events { after }).await? {
+            AdminResponse::Events(events) => Ok(events),
+            _ => Err(unexpected("the log")),
+        }
+    }
+
     /// Anything else that is asked.
     pub async fn ask(&mut self, request: &AdminRequest) -> Result<AdminResponse, Failure> {
         self.connection.ask(request).await
@@ -259,12 +277,30 @@ impl<'a> Trusted<'a> {
 
     /// Sends a change, signed by `keys`, after comparing once more with the pin.
     pub async fn change(&mut self, keys: &[OperatorKey], change: Change) -> Result<Done, Failure> {
+        self.sign_and_send(keys, change, None).await
+    }
+
+    /// As [`Self::change`], for what an operator decided on seeing the settings of epoch `seen`. Where somebody changed them
+    /// since, the co-signer refuses: nobody's change is undone unseen.
+    pub async fn change_as_seen(&mut self, keys: &[OperatorKey], change: Change, seen: u64) -> Result<Done, Failure> {
+        self.sign_and_send(keys, change, Some(seen)).await
+    }
+
+    async fn sign_and_send(
+        &mut self,
+        keys: &[OperatorKey],
+        change: Change,
+        seen: Option<u64>,
+    ) -> Result<Done, Failure> {
         self.check_signers(keys)?;
         if let Some(learnt) = &self.session.pin {
             self.pin = learnt.clone();
         }
         let pin = self.pin.clone();
         self.session.compare_with(&pin).await?;
+        if let Some(seen) = seen {
+            self.session.description.settings_epoch = seen;
+        }
         let next_epoch = self.session.description.settings_epoch.saturating_add(1);
         let done = self.session.send(keys, change).await?;
         self.pin.settings_epoch = next_epoch;
@@ -277,6 +313,12 @@ impl<'a> Trusted<'a> {
         self.pin.add_pairing(pairing).map_err(|difference| {
             Failure::untrusted(format!("this is not what was pinned: {difference}"), NOT_THE_PINNED_ONE)
         })?;
+        self.store()
+    }
+
+    /// Forgets a pairing that the co-signer removed on this operator's own command.
+    pub fn forget(&mut self, pairing: PairingId) -> Result<(), Failure> {
+        self.pin.pairings.retain(|p| p.pairing != pairing);
         self.store()
     }
 
@@ -303,29 +345,6 @@ impl<'a> Trusted<'a> {
         }
         Ok(())
     }
-}
-
-/// The pairing that a flag names, or the only one.
-pub fn choose_pairing(status: &Status, wanted: Option<PairingId>) -> Result<&PairingStatus, Failure> {
-    let list = || {
-        let shown = status.pairings.iter().map(|p| format!("{} (workspace {})", p.pairing, p.workspace));
-        shown.collect::<Vec<_>>().join(", ")
-    };
-    match (wanted, &status.pairings[..]) {
-        (_, []) => Err(Failure::not_found("this co-signer is not paired", "pair it with `cosigner add-user`")),
-        (None, [only]) => Ok(only),
-        (None, _) => {
-            Err(Failure::usage(format!("this co-signer has several pairings: {}", list()), "name one with --pairing"))
-        }
-        (Some(id), all) => all.iter().find(|p| p.pairing == id).ok_or_else(|| {
-            Failure::not_found(format!("there is no pairing {id}"), format!("these are there: {}", list()))
-        }),
-    }
-}
-
-/// That the pairing which a list is limited to exists: an empty list would say something else.
-pub fn check_pairing(status: &Status, wanted: Option<PairingId>) -> Result<(), Failure> {
-    if wanted.is_some() { choose_pairing(status, wanted).map(drop) } else { Ok(()) }
 }
 
 /// What is pinned about a pairing.

@@ -5,24 +5,42 @@ use countersign_wire::group::Role;
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// What could move the cursor, hide text or reorder it.
+fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// JSON in which such characters are escaped: scripts read the same, and a terminal shows it unharmed.
+pub fn printable_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Line ends are the form's own: within strings they are escaped already.
+        if c != '\n' && hides(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// Replaces what could move the cursor, hide text or reorder it. For everything that came from elsewhere.
 pub fn printable(text: &str) -> String {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     text.chars().map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// `500ms`, `30s`, `2m`.
+/// `500ms`, `30s`, `2m`, `1h`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("expected a duration such as 500ms, 30s or 2m, got {text:?}");
+    let expected = || format!("expected a duration such as 500ms, 30s, 2m or 1h, got {text:?}");
     let (digits, unit_ms) = if let Some(digits) = text.strip_suffix("ms") {
         (digits, 1)
     } else if let Some(digits) = text.strip_suffix('s') {
         (digits, 1000)
     } else if let Some(digits) = text.strip_suffix('m') {
         (digits, 60_000)
+    } else if let Some(digits) = text.strip_suffix('h') {
+        (digits, 3_600_000)
     } else {
         return Err(expected());
     };
@@ -56,6 +74,11 @@ pub fn parse_network(text: &str) -> Result<Network, String> {
         return Err(format!("expected a network, but {text:?} has bits set after its prefix of {prefix}"));
     }
     Ok(Network { address: address.into(), prefix })
+}
+
+/// As [`parse_network`] reads it.
+pub fn network_text(network: &Network) -> String {
+    format!("{}/{}", IpAddr::from(network.address), network.prefix)
 }
 
 /// `customer` or `cloud`.
@@ -106,7 +129,8 @@ mod tests {
         assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["30", "s", "-1s", "1.5s", "+3s", "99999999999999999999s", "307445734561825861m"] {
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        for bad in ["30", "s", "h", "1d", "-1s", "1.5s", "+3s", "99999999999999999999s", "307445734561825861m"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
@@ -122,6 +146,21 @@ mod tests {
         for bad in ["10.1.0.1/16", "10.0.0.0/33", "::1/0", "fd00::1/8", "localhost", "10.0.0.0/", "10.0.0.0/-1"] {
             assert!(parse_network(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_network_is_read_as_it_is_shown() {
+        for text in ["10.1.0.0/16", "fd00::/8", "127.0.0.1/32"] {
+            assert_eq!(network_text(&parse_network(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn json_is_the_same_and_cannot_fool_a_terminal() {
+        let value = serde_json::json!({ "a": "x\u{9b}2J\u{7f}\u{202e}\u{1b}\né", "b": 1 });
+        let shown = printable_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(shown.chars().all(|c| c == '\n' || !hides(c)) && shown.contains('é'), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     #[test]

@@ -27,6 +27,21 @@ pub fn utc(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", in_day / 3600, in_day / 60 % 60, in_day % 60)
 }
 
+/// `2025-01-06`.
+pub fn date(ms: u64) -> String {
+    let whole = utc(ms);
+    match whole.split_once(' ') {
+        Some((date, time)) if time != "ms" => date.to_owned(),
+        _ => whole,
+    }
+}
+
+/// A measured time in microseconds as milliseconds: `1.2 ms`.
+pub fn millis(us: u32) -> String {
+    let tenths = (u64::from(us) + 50) / 100;
+    format!("{}.{} ms", tenths / 10, tenths % 10)
+}
+
 /// `3 d 4 h`, `5 min`, `12 s`.
 pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
@@ -51,6 +66,18 @@ mod tests {
         assert_eq!(utc(4_107_542_400_000), "2100-03-01 00:00:00Z");
         assert_eq!(utc(253_402_300_799_000), "9999-12-31 23:59:59Z");
         assert_eq!(utc(u64::MAX), format!("{} ms", u64::MAX));
+    }
+
+    #[test]
+    fn a_date_is_the_day_alone() {
+        assert_eq!(date(1_736_179_625_000), "2025-01-06");
+        assert_eq!(date(u64::MAX), format!("{} ms", u64::MAX));
+    }
+
+    #[test]
+    fn measured_times_have_one_decimal() {
+        let shown: Vec<String> = [0, 49, 50, 1_234, 12_000, 30_149_960].into_iter().map(millis).collect();
+        assert_eq!(shown, ["0.0 ms", "0.0 ms", "0.1 ms", "1.2 ms", "12.0 ms", "30150.0 ms"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod http;
 mod pin;
 mod pool;
 mod progress;
+mod public_roots;
 mod tasks;
 mod tls;
 
@@ -26,6 +27,7 @@ use counted::Counted;
 use http::Post;
 use pool::{Place, Pool};
 pub(crate) use progress::{Progress, Step};
+pub use public_roots::PublicRoots;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -97,7 +99,15 @@ impl<T: Transport> Exchanges<T> {
         let (callbacks, workspace_calls) = (Slots::new(MAX_CALLBACKS), Slots::new(MAX_WORKSPACE_CALLS));
         let pool = Arc::new(Pool::default());
         tokio::spawn(sweep(Arc::downgrade(&pool), clock.clone()));
-        Self { transport, tls: tls::Connector::new(clock.clone()), clock, pool, callbacks, workspace_calls }
+        let tls = tls::Connector::new(clock.clone(), PublicRoots::default());
+        Self { transport, tls, clock, pool, callbacks, workspace_calls }
+    }
+
+    /// With these public authorities instead of the compiled-in ones.
+    #[must_use]
+    pub fn with_public_roots(mut self, public_roots: PublicRoots) -> Self {
+        self.tls = tls::Connector::new(self.clock.clone(), public_roots);
+        self
     }
 
     /// Executes one. Dropping the future ends it and frees its slot.

@@ -5,6 +5,7 @@
 mod support;
 
 use cosigner_core::{AddressRule, Effect, ExchangeFailure, ExchangeSpec, Input, JobEvent, JobSpec, Purpose, Trust};
+use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::frames::{LinkError, read_message, write_message};
 use cosigner_enclave::key_service::KmsNotBuilt;
 use cosigner_enclave::transport::Unix;
@@ -64,6 +65,7 @@ impl Enclave {
             scheme: Arc::new(Cggmp24),
             boot: BOOT,
             version: "1.2.3",
+            public_roots: PublicRoots::default(),
         };
         let (shutdown, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(cosigner_enclave::run(parts, async move {

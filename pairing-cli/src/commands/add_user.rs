@@ -1,22 +1,22 @@
 //! `cosigner add-user`: hands a pairing token to the co-signer that is exactly the pinned one, together with everything
 //! that must not come from the workspace.
 
-use super::{App, fit};
+use super::handler_flags::HandlerFlags;
+use super::{App, fit, views, weakening};
 use crate::console::{Report, Tone, paint};
 use crate::failure::Failure;
 use crate::measurements::Measurements;
 use crate::pin::{PinnedPairing, PinnedRole};
 use crate::session::Trusted;
-use crate::text_forms::{parse_duration, parse_network, printable};
+use crate::text_forms::{parse_network, printable};
 use crate::{input_files, pem, prompt};
 use countersign_wire::admin::Done;
-use countersign_wire::command::{AddUser, ApprovalSetting, Change, Handler, Initiator, Network};
+use countersign_wire::command::{AddUser, ApprovalSetting, Change, Initiator, Network};
 use countersign_wire::ids::{ApiUserId, WorkspaceFingerprint};
 use countersign_wire::limits::MAX_TOKEN_BYTES;
 use countersign_wire::{Bytes, List, Text};
 use serde_json::json;
 use std::path::PathBuf;
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Flags of `add-user`.
@@ -43,23 +43,10 @@ pub struct Args {
     /// An API user whose signed requests count as intent, and its RSA public key (PEM); repeatable
     #[arg(long, value_name = "USER=FILE", value_parser = named_key)]
     initiator: Vec<(ApiUserId, PathBuf)>,
-    /// Base URL of the callback handler that approves
-    #[arg(long, value_name = "URL", requires = "callback_key", conflicts_with = "auto_approve")]
-    callback_url: Option<String>,
-    /// The handler's public key (PEM): RSA of 2048 bits or more, or P-256
-    #[arg(long, value_name = "FILE", requires = "callback_url")]
-    callback_key: Option<PathBuf>,
-    /// The only certificate authority to trust for the handler (PEM), instead of the public ones
-    #[arg(long, value_name = "FILE", requires = "callback_url")]
-    callback_ca: Option<PathBuf>,
-    /// A non-public network in which the handler may be; repeatable
-    #[arg(long, value_name = "CIDR", value_parser = parse_network, requires = "callback_url")]
-    callback_network: Vec<Network>,
-    /// Whole time for one call of the handler
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = callback_timeout)]
-    callback_timeout: Duration,
+    #[command(flatten)]
+    handler: HandlerFlags,
     /// Approve everything without asking anybody (dangerous)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "callback_url")]
     auto_approve: bool,
     /// Allow RAW: bare hashes, of which nobody can say what they do (dangerous)
     #[arg(long)]
@@ -77,17 +64,13 @@ fn named_key(text: &str) -> Result<(ApiUserId, PathBuf), String> {
     Ok((user.parse().map_err(|e| format!("{e}"))?, PathBuf::from(file)))
 }
 
-fn callback_timeout(text: &str) -> Result<Duration, String> {
-    let duration = parse_duration(text)?;
-    let bounds = Duration::from_secs(1)..=Duration::from_secs(120);
-    if bounds.contains(&duration) { Ok(duration) } else { Err("expected 1s to 2m".to_owned()) }
-}
-
 /// Adds.
 pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
     app.socket()?;
     check_role(&args)?;
-    let add = assemble(app, &args)?;
+    // What makes no sense is refused before anything is asked.
+    let approval = approval(&args)?;
+    let add = assemble(app, &args, approval.clone())?;
     let workspace_key = add.workspace;
     warn(app, &args, &add);
     let keys = app.operator_keys()?;
@@ -98,18 +81,18 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
     };
     cosigner.remember(PinnedPairing { pairing, workspace, workspace_key, party, role: args.role })?;
     let public_key = pem::public_key(&callback_public_key);
-    let approval = approval_name(&args);
+    let by = approval_name(&approval, args.role);
     let red = |on: bool, yes: &str, no: &str| {
         if on { paint(Tone::Red, yes, app.console.colour) } else { no.to_owned() }
     };
     let mut text = format!("added API user {user}\n");
     text.push_str(&format!("  workspace  {workspace}\n  pairing    {pairing}\n  identity   {party} (pinned)\n"));
     text.push_str(&format!("  role       {}\n", crate::text_forms::role_name(args.role.into())));
-    text.push_str(&format!("  approval   {}\n", red(args.auto_approve, "AUTO-APPROVE", &printable(&approval))));
+    text.push_str(&format!("  approval   {}\n", red(args.auto_approve, "AUTO-APPROVE", &printable(&by))));
     text.push_str(&format!("  intent     {}\n", red(args.no_intent, "NOT REQUIRED", "required")));
     let otherwise = if args.role == PinnedRole::Cloud { "not applicable" } else { "refused" };
     text.push_str(&format!("  RAW        {}\n", red(args.allow_raw, "ALLOWED", otherwise)));
-    if args.callback_url.is_some() {
+    if shows_key(&approval) {
         text.push_str(&format!("give the callback handler this public key of the co-signer:\n{public_key}"));
     }
     Ok(Report::new(
@@ -121,7 +104,7 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
             "workspace": workspace.to_string(),
             "workspace_key": workspace_key.to_string(),
             "role": args.role,
-            "approval": approval_kind(&args),
+            "approval": views::approval(views::kind_of(&approval)),
             "require_intent": !args.no_intent,
             "allow_raw": args.allow_raw,
             "callback_public_key_pem": public_key,
@@ -130,7 +113,7 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
 }
 
 fn check_role(args: &Args) -> Result<(), Failure> {
-    if args.role == PinnedRole::Cloud && (args.auto_approve || args.callback_url.is_some()) {
+    if args.role == PinnedRole::Cloud && (args.auto_approve || !args.handler.is_empty()) {
         return Err(Failure::usage(
             "a cloud co-signer has neither handler nor auto-approve",
             "leave --callback-… and --auto-approve away: it takes part under the customer's Authorisation alone",
@@ -142,13 +125,23 @@ fn check_role(args: &Args) -> Result<(), Failure> {
             "leave --allow-raw away: the operators of the customer's co-signer decide about it, there",
         ));
     }
-    if args.callback_url.as_deref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
-        return Err(Failure::usage("--callback-url: expected https://…", "give the handler's base URL"));
-    }
     Ok(())
 }
 
-fn assemble(app: &App, args: &Args) -> Result<AddUser, Failure> {
+/// How the flags have requests approved.
+fn approval(args: &Args) -> Result<ApprovalSetting, Failure> {
+    match (args.auto_approve, args.handler.whole()?) {
+        (true, Some(_)) => Err(Failure::usage(
+            "--auto-approve asks no handler",
+            "leave --callback-… away, or leave --auto-approve away",
+        )),
+        (true, None) => Ok(ApprovalSetting::Auto),
+        (false, Some(handler)) => Ok(ApprovalSetting::Handler(handler)),
+        (false, None) => Ok(ApprovalSetting::None),
+    }
+}
+
+fn assemble(app: &App, args: &Args, approval: ApprovalSetting) -> Result<AddUser, Failure> {
     let workspace = args.workspace_key.map(|k| k.to_string());
     let workspace = prompt::text(workspace, "--workspace-key", "the fingerprint of the workspace's keys")?;
     let workspace = workspace
@@ -177,25 +170,8 @@ fn assemble(app: &App, args: &Args) -> Result<AddUser, Failure> {
         peer_measurements: fit(List::new(peers), "--peer-measurements")?,
         require_intent: !args.no_intent,
         allow_raw: args.allow_raw,
-        approval: approval(args)?,
+        approval,
     })
-}
-
-fn approval(args: &Args) -> Result<ApprovalSetting, Failure> {
-    if args.auto_approve {
-        return Ok(ApprovalSetting::Auto);
-    }
-    let (Some(url), Some(key)) = (&args.callback_url, &args.callback_key) else {
-        return Ok(ApprovalSetting::None);
-    };
-    Ok(ApprovalSetting::Handler(Handler {
-        url: fit(Text::new(url.clone()), "--callback-url")?,
-        public_key: fit(Bytes::new(pem::read_public_key(key, "--callback-key")?), "--callback-key")?,
-        root: certificate(args.callback_ca.as_ref(), "--callback-ca")?,
-        networks: fit(List::new(args.callback_network.clone()), "--callback-network")?,
-        // At most two minutes, as the flag's parser says.
-        deadline_ms: u32::try_from(args.callback_timeout.as_millis()).unwrap_or(u32::MAX),
-    }))
 }
 
 fn certificate<const MAX: usize>(file: Option<&PathBuf>, flag: &str) -> Result<Option<Bytes<MAX>>, Failure> {
@@ -226,24 +202,12 @@ fn token(app: &App, args: &Args) -> Result<Zeroizing<String>, Failure> {
 
 fn warn(app: &App, args: &Args, add: &AddUser) {
     let console = &app.console;
-    if args.auto_approve && args.no_intent {
-        console
-            .warn("workspace_decides_alone", "auto-approve without intent: the workspace alone decides what is signed");
-    }
-    if args.auto_approve {
-        console.warn("auto_approve", "AUTO-APPROVE: requests of this API user are signed without asking anybody");
-    }
+    weakening::tell(console, &add.approval, !args.no_intent, args.role.into());
     if args.allow_raw {
         console.warn("raw_allowed", "RAW allowed: this API user can have any hash signed, nobody sees what it does");
     }
     if args.no_intent {
         console.warn("no_intent", "NO INTENT: the workspace may ask for what no client of yours asked for");
-    }
-    if args.role == PinnedRole::Customer && add.approval == ApprovalSetting::None {
-        console.warn(
-            "no_handler",
-            "neither --callback-url nor --auto-approve: every request of this API user will be refused",
-        );
     }
     if !args.no_intent && args.initiator.is_empty() {
         console
@@ -251,31 +215,24 @@ fn warn(app: &App, args: &Args, add: &AddUser) {
     }
 }
 
-fn approval_kind(args: &Args) -> &'static str {
-    match (args.auto_approve, &args.callback_url, args.role) {
-        (true, _, _) => "auto",
-        (false, Some(_), _) => "handler",
-        (false, None, _) => "none",
-    }
+/// Whether the handler needs the co-signer's public key.
+fn shows_key(approval: &ApprovalSetting) -> bool {
+    matches!(approval, ApprovalSetting::Handler(handler) if !handler.keys.is_empty())
 }
 
-fn approval_name(args: &Args) -> String {
-    match (&args.callback_url, args.role) {
-        (Some(url), _) => format!("by {url}"),
-        (None, PinnedRole::Cloud) => "none of its own: only under the customer's Authorisation".to_owned(),
-        (None, PinnedRole::Customer) => "NONE: everything is refused".to_owned(),
+fn approval_name(approval: &ApprovalSetting, role: PinnedRole) -> String {
+    match (approval, role) {
+        (ApprovalSetting::Handler(handler), _) => {
+            format!("by {} ({})", &*handler.url, handler.mode().map_or("no mode", |m| m.as_str()))
+        }
+        (_, PinnedRole::Cloud) => "none of its own: only under the customer's Authorisation".to_owned(),
+        (_, PinnedRole::Customer) => "NONE: everything is refused".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_callback_timeout_has_bounds() {
-        assert_eq!(callback_timeout("30s"), Ok(Duration::from_secs(30)));
-        assert!(callback_timeout("0s").is_err() && callback_timeout("121s").is_err());
-    }
 
     #[test]
     fn an_initiator_is_an_api_user_and_a_file() {

@@ -1,15 +1,17 @@
 //! `cosigner get-status`. It also shows a co-signer that is not the pinned one any more, and then fails.
 
+use super::doctor::size;
 use super::{App, list_users, views};
 use crate::attested::AnchorKind;
+use crate::certificate::{Expiry, until};
 use crate::console::{Report, Tone, paint};
 use crate::failure::Failure;
 use crate::session::{Require, Session};
-use crate::table::{Table, field, plain};
+use crate::table::{Field, Table, field, plain};
 use crate::text_forms::{printable, role_name, short};
-use crate::timestamps::{now_ms, span, utc};
+use crate::timestamps::{millis, now_ms, span, utc};
 use countersign_wire::ceremony::GroupState;
-use countersign_wire::status::{ApprovalKind, Status, UserStatus};
+use countersign_wire::status::{ApprovalKind, PairingStatus, Status, UserStatus};
 use serde_json::json;
 
 /// Clocks that are this far apart are worth a warning, in milliseconds.
@@ -39,6 +41,8 @@ pub async fn run(app: &App) -> Result<Report, Failure> {
         "booted_at_ms": status.booted_at_ms,
         "signatures": status.signatures,
         "sessions": status.sessions,
+        "unstored": status.unstored,
+        "host": views::host(status.host.as_ref()),
         "pairings": status.pairings.iter().map(|p| views::pairing(p, &known)).collect::<Vec<_>>(),
         "users": users.iter().map(|u| views::user(u, &status)).collect::<Vec<_>>(),
     });
@@ -55,6 +59,8 @@ fn unclaimed(app: &App, session: &Session<'_>) -> Report {
         "booted_at_ms": null,
         "signatures": null,
         "sessions": null,
+        "unstored": null,
+        "host": null,
         "pairings": [],
         "users": [],
     });
@@ -67,6 +73,12 @@ fn warn(app: &App, status: &Status, users: &[&UserStatus]) {
         app.console.warn("clock", format!("the co-signer's clock and this machine's are {} apart", span(apart)));
     }
     for user in users {
+        if let Some(expires) = user.certificate_expires_at_ms
+            && Expiry::of(expires, status.now_ms) > Expiry::Far
+        {
+            let until = until(expires, status.now_ms);
+            app.console.warn("certificate", format!("the certificate of {}'s handler is good {until}", user.user));
+        }
         if user.approval == ApprovalKind::Auto && list_users::requires_intent(status, user) != Some(true) {
             let text =
                 format!("the workspace alone decides what is signed for {} (auto-approve, no intent)", user.user);
@@ -90,12 +102,38 @@ fn overview(app: &App, session: &Session<'_>, status: &Status) -> String {
     let up = span(status.now_ms.saturating_sub(status.booted_at_ms));
     format!(
         "{}\n\
-         state       up {up}, {} signatures, {} sessions running\n\
-         time        {}",
+         state       up {up}, {} signatures, {} sessions running, {}\n\
+         time        {}\n\
+         host        {}",
         identity(app, session),
         status.signatures,
         status.sessions,
+        unstored(status.unstored, app.console.colour),
         utc(status.now_ms),
+        host(status),
+    )
+}
+
+fn unstored(batches: u32, colour: bool) -> String {
+    match batches {
+        0 => "all stored".to_owned(),
+        n => paint(Tone::Yellow, &format!("{n} batches not stored yet"), colour),
+    }
+}
+
+/// How the host says it is.
+fn host(status: &Status) -> String {
+    let Some((health, at_ms)) = &status.host else { return "has not said how it is".to_owned() };
+    format!(
+        "version {}, {} of {} free, {} blobs ({}), slowest commit {}{}, said at {}",
+        printable(&health.version),
+        size(health.disk_free_bytes),
+        size(health.disk_total_bytes),
+        health.blobs,
+        size(health.stored_bytes),
+        millis(u32::try_from(health.commit_us).unwrap_or(u32::MAX)),
+        if health.proxied { ", through a proxy" } else { "" },
+        utc(*at_ms),
     )
 }
 
@@ -117,19 +155,32 @@ fn identity(app: &App, session: &Session<'_>) -> String {
         key => printable(key),
     };
     format!(
-        "co-signer   {} ({}), version {}\n\
+        "co-signer   {} ({}){}, version {}\n\
          instance    {}\n\
          attested    {root}, measurements {}\n\
          operators   {claimed}\n\
          settings    epoch {}, {} pending changes, sealing key {sealing_key}",
         app.settings.cosigner,
         if session.pin.is_some() { "pinned" } else { "not pinned here" },
+        named(&description.name),
         printable(&description.version),
         description.instance,
         if session.measurements_compared { "compared" } else { "not compared" },
         description.settings_epoch,
         description.pending_changes,
     )
+}
+
+fn named(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(", named {:?}", printable(name)) }
+}
+
+fn link(pairing: &PairingStatus) -> Field {
+    match (pairing.link_up, pairing.link_trouble.as_str()) {
+        (true, _) => field("up", Tone::Green),
+        (false, "") => field("down", Tone::Yellow),
+        (false, trouble) => field(format!("down\n{}", printable(trouble)), Tone::Yellow),
+    }
 }
 
 fn pairings(status: &Status) -> Table {
@@ -144,7 +195,7 @@ fn pairings(status: &Status) -> Table {
             plain(pairing.pairing),
             plain(format!("{}\n{}", pairing.workspace, &*pairing.url)),
             plain(role_name(pairing.role)),
-            if pairing.link_up { field("up", Tone::Green) } else { field("down", Tone::Yellow) },
+            link(pairing),
             if pairing.require_intent { plain("required") } else { field("NOT REQUIRED", Tone::Red) },
             plain(pairing.users),
             plain(pairing.initiators),
@@ -169,7 +220,7 @@ fn groups(status: &Status) -> Table {
 }
 
 /// A group's state in words.
-pub fn state(state: GroupState, primes_found: u8) -> crate::table::Field {
+pub fn state(state: GroupState, primes_found: u8) -> Field {
     match state {
         GroupState::Proposed => field("proposed: `cosigner group accept`", Tone::Yellow),
         GroupState::FindingPrimes => field(format!("finding safe primes, {primes_found} of 4"), Tone::Yellow),

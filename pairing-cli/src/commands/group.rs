@@ -2,10 +2,11 @@
 
 use super::{App, get_status, views};
 use crate::admin_channel::unexpected;
+use crate::choice::{check_pairing, choose_pairing};
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::prompt;
-use crate::session::{Session, Trusted, check_pairing, choose_pairing};
+use crate::session::{Session, Trusted};
 use crate::table::{Table, plain};
 use crate::text_forms::role_name;
 use countersign_wire::Message;
@@ -188,6 +189,7 @@ mod tests {
             party: PartyId([4; 32]),
             role: Role::Customer,
             link_up: true,
+            link_trouble: Text::default(),
             require_intent: true,
             users: 0,
             initiators: 0,

@@ -2,10 +2,11 @@
 
 use super::{App, fit};
 use crate::admin_channel::unexpected;
+use crate::choice::choose_pairing;
 use crate::console::Report;
 use crate::failure::Failure;
 use crate::pem;
-use crate::session::{Session, Trusted, choose_pairing};
+use crate::session::{Session, Trusted};
 use crate::table::{Table, plain};
 use countersign_wire::Bytes;
 use countersign_wire::admin::{AdminRequest, AdminResponse, Done};

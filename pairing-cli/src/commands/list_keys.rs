@@ -1,9 +1,10 @@
 //! `cosigner list-keys`.
 
 use super::{App, views};
+use crate::choice::check_pairing;
 use crate::console::{Report, Tone};
 use crate::failure::Failure;
-use crate::session::{Session, check_pairing};
+use crate::session::Session;
 use crate::table::{Table, field, plain};
 use crate::text_forms::short;
 use countersign_wire::ids::PairingId;

@@ -1,14 +1,18 @@
 //! `cosigner list-users`.
 
+use super::callback::attempt_tone;
 use super::{App, views};
+use crate::certificate::{Expiry, until};
+use crate::choice::check_pairing;
 use crate::console::{Report, Tone};
 use crate::failure::Failure;
-use crate::session::{Session, check_pairing};
+use crate::session::Session;
 use crate::table::{Field, Table, field, plain};
-use crate::text_forms::short;
+use crate::text_forms::{printable, short};
 use crate::timestamps::utc;
 use countersign_wire::group::Role;
 use countersign_wire::ids::PairingId;
+use countersign_wire::refusal::Code;
 use countersign_wire::status::{ApprovalKind, Status, UserStatus};
 use serde_json::json;
 
@@ -74,7 +78,9 @@ pub fn table(users: &[&UserStatus], status: &Status) -> Table {
         "approved",
         "rejected",
         "failed",
+        "queue",
         "last callback",
+        "certificate",
     ]);
     for user in users {
         table.row(vec![
@@ -93,25 +99,42 @@ pub fn table(users: &[&UserStatus], status: &Status) -> Table {
             plain(user.approved),
             plain(user.rejected),
             plain(user.failed),
+            queue(user),
             last_callback(user),
+            certificate(user, status),
         ]);
     }
     table
 }
 
 fn approval(user: &UserStatus, status: &Status) -> Field {
+    if !user.confirmed {
+        return field("not confirmed by the workspace", Tone::Yellow);
+    }
     match user.approval {
         ApprovalKind::Auto => field("AUTO-APPROVE", Tone::Red),
-        ApprovalKind::Handler => plain(&*user.handler_url),
+        ApprovalKind::Handler => plain(format!("{}\n{}", printable(&user.handler_url), printable(&user.handler_mode))),
         ApprovalKind::None if is_cloud(status, user) => plain("customer's Authorisation"),
         ApprovalKind::None => field("none: all refused", Tone::Yellow),
     }
 }
 
+fn queue(user: &UserStatus) -> Field {
+    match (user.waiting, user.retrying) {
+        (0, 0) => plain("-"),
+        (waiting, retrying) => plain(format!("{waiting} waiting\n{retrying} retrying")),
+    }
+}
+
 fn last_callback(user: &UserStatus) -> Field {
-    match user.last_callback {
+    let Some(last) = &user.last_attempt else { return plain("-") };
+    let ended = last.code.map_or(last.result.as_str(), Code::as_str);
+    field(format!("{ended}\n{}", utc(last.started_at_ms)), attempt_tone(last))
+}
+
+fn certificate(user: &UserStatus, status: &Status) -> Field {
+    match user.certificate_expires_at_ms {
         None => plain("-"),
-        Some((None, at_ms)) => field(format!("approved\n{}", utc(at_ms)), Tone::Green),
-        Some((Some(code), at_ms)) => field(format!("{code}\n{}", utc(at_ms)), Tone::Yellow),
+        Some(expires) => field(until(expires, status.now_ms), Expiry::of(expires, status.now_ms).tone()),
     }
 }

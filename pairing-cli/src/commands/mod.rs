@@ -3,17 +3,25 @@
 pub mod add_user;
 pub mod adopt;
 pub mod attestation;
+pub mod callback;
+pub mod doctor;
 pub mod get_status;
 pub mod group;
+mod handler_flags;
+mod handler_rules;
 pub mod init;
 pub mod initiator;
 pub mod key;
 pub mod list_keys;
 pub mod list_users;
+pub mod logs;
 pub mod operator_key;
 mod ownership;
 pub mod print_public_key;
+pub mod remove_user;
+pub mod rename;
 mod views;
+mod weakening;
 
 use crate::arguments::{Arguments, Command, Settings};
 use crate::console::{Console, Report};
@@ -72,6 +80,8 @@ impl App {
             Command::OperatorKey(operator_key::Command::New) => operator_key::new(self),
             Command::OperatorKey(operator_key::Command::Show(args)) => operator_key::show(self, &args),
             Command::AddUser(args) => add_user::run(self, *args).await,
+            Command::RemoveUser(args) => remove_user::run(self, &args).await,
+            Command::Callback(command) => callback::run(self, *command).await,
             Command::Initiator(initiator::Command::Add(args)) => initiator::add(self, args).await,
             Command::Initiator(initiator::Command::List(args)) => initiator::list(self, &args).await,
             Command::Initiator(initiator::Command::Remove(args)) => initiator::remove(self, args).await,
@@ -79,6 +89,9 @@ impl App {
             Command::Group(group::Command::Accept(args)) => group::accept(self, args).await,
             Command::ListUsers(args) => list_users::run(self, &args).await,
             Command::ListKeys(args) => list_keys::run(self, &args).await,
+            Command::Rename(args) => rename::run(self, args).await,
+            Command::Logs(args) => logs::run(self, &args).await,
+            Command::Doctor(args) => doctor::run(self, &args).await,
             Command::GetStatus => get_status::run(self).await,
             Command::PrintPublicKey(args) => print_public_key::run(self, &args).await,
             Command::Key(key::Command::Verify(args)) => key::verify::run(self, &args),

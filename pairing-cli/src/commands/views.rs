@@ -6,8 +6,12 @@ use crate::failure::Failure;
 use crate::measurements::Measurements;
 use crate::text_forms::role_name;
 use countersign_wire::Message;
+use countersign_wire::callback::Attempt;
 use countersign_wire::ceremony::GroupState;
+use countersign_wire::command::ApprovalSetting;
+use countersign_wire::host_link::HostHealth;
 use countersign_wire::ids::PartyId;
+use countersign_wire::refusal::Code;
 use countersign_wire::status::{ApprovalKind, Description, GroupStatus, KeyEntry, PairingStatus, Status, UserStatus};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -42,6 +46,53 @@ pub fn approval(kind: ApprovalKind) -> &'static str {
     }
 }
 
+/// How a setting has requests approved.
+pub fn kind_of(setting: &ApprovalSetting) -> ApprovalKind {
+    match setting {
+        ApprovalSetting::None => ApprovalKind::None,
+        ApprovalSetting::Handler(_) => ApprovalKind::Handler,
+        ApprovalSetting::Auto => ApprovalKind::Auto,
+    }
+}
+
+/// A call of a handler.
+pub fn attempt(attempt: &Attempt) -> Value {
+    let steps = attempt.steps;
+    json!({
+        "number": attempt.number,
+        "started_at_ms": attempt.started_at_ms,
+        "waited_ms": attempt.waited_ms,
+        "took_us": attempt.took_us,
+        "steps": {
+            "resolve_us": steps.resolve_us,
+            "connect_us": steps.connect_us,
+            "tls_us": steps.tls_us,
+            "answer_us": steps.answer_us,
+        },
+        "reused": attempt.reused,
+        "result": attempt.result.as_str(),
+        "code": attempt.code.map(Code::as_str),
+        "detail": &*attempt.detail,
+        "next_at_ms": attempt.next_at_ms,
+    })
+}
+
+/// What a host says about itself.
+pub fn host(host: Option<&(HostHealth, u64)>) -> Value {
+    let Some((health, at_ms)) = host else { return Value::Null };
+    json!({
+        "at_ms": at_ms,
+        "version": &*health.version,
+        "clock_ms": health.clock_ms,
+        "disk_free_bytes": health.disk_free_bytes,
+        "disk_total_bytes": health.disk_total_bytes,
+        "blobs": health.blobs,
+        "stored_bytes": health.stored_bytes,
+        "commit_us": health.commit_us,
+        "proxied": health.proxied,
+    })
+}
+
 /// A description.
 pub fn description(description: &Description) -> Value {
     let operators = description.operators.iter().map(|(id, name)| json!({ "name": &**name, "key": id.to_string() }));
@@ -49,6 +100,7 @@ pub fn description(description: &Description) -> Value {
         "instance": description.instance.to_string(),
         "boot": description.boot.to_string(),
         "version": &*description.version,
+        "name": &*description.name,
         "operators": operators.collect::<Vec<_>>(),
         "required": description.required,
         "sealing_key": &*description.sealing_key,
@@ -90,6 +142,7 @@ pub fn pairing(status: &PairingStatus, known: &KnownParties) -> Value {
         "party": status.party.to_string(),
         "role": role_name(status.role),
         "link_up": status.link_up,
+        "link_trouble": &*status.link_trouble,
         "require_intent": status.require_intent,
         "users": status.users,
         "initiators": status.initiators,
@@ -106,9 +159,11 @@ pub fn user(status: &UserStatus, whole: &Status) -> Value {
         Raw::Refused => "refused",
         Raw::NotApplicable => "not_applicable",
     };
+    // From before calls had results of their own; scripts rely on it.
     let last = status
-        .last_callback
-        .map(|(code, at_ms)| json!({ "result": code.map_or("approved", |c| c.as_str()), "at_ms": at_ms }));
+        .last_attempt
+        .as_ref()
+        .map(|last| json!({ "result": last.code.map_or("approved", Code::as_str), "at_ms": last.started_at_ms }));
     json!({
         "user": status.user.as_str(),
         "pairing": status.pairing.to_string(),
@@ -122,6 +177,13 @@ pub fn user(status: &UserStatus, whole: &Status) -> Value {
         "approved": status.approved,
         "rejected": status.rejected,
         "failed": status.failed,
+        "handler_mode": if status.handler_mode.is_empty() { None } else { Some(&*status.handler_mode) },
+        "confirmed": status.confirmed,
+        "last_attempt": status.last_attempt.as_ref().map(attempt),
+        "retried": status.retried,
+        "waiting": status.waiting,
+        "retrying": status.retrying,
+        "certificate_expires_at_ms": status.certificate_expires_at_ms,
     })
 }
 

@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod callbacks;
 mod certificates;
 mod claiming;
+mod doctor;
+mod golden;
 mod groups;
 mod hostile_host;
+mod logs;
 mod operator_keys;
 mod pairing;
 mod reading;
+mod removing;
 mod simulated_enclave;
 mod workstation;

@@ -1,10 +1,12 @@
 //! `cosigner add-user` and `cosigner initiator`.
 
+use crate::golden::compare;
 use crate::simulated_enclave::{Fault, PAIRING, USER, WORKSPACE};
 use crate::workstation::{TOKEN, Workstation};
-use countersign_wire::command::{AddUser, ApprovalSetting, Change};
+use countersign_wire::command::{AddUser, ApprovalSetting, Change, HandlerMode};
 use countersign_wire::group::Role;
 use countersign_wire::ids::PartyId;
+use countersign_wire::refusal::Code;
 use serde_json::json;
 
 fn args(list: &[String]) -> Vec<&str> {
@@ -73,7 +75,9 @@ fn a_user_is_added_with_everything_that_flags_say_and_its_identity_pinned() {
     assert_eq!(add.peer_measurements[0].pcr8, Some([0x10; 48]));
     let ApprovalSetting::Handler(handler) = add.approval else { panic!("no handler") };
     assert_eq!((&*handler.url, handler.deadline_ms, handler.networks.len()), ("https://handler.example:8443", 5000, 2));
-    assert_eq!(handler.public_key.to_vec(), b"ABCDEFGH");
+    assert_eq!(handler.keys.iter().map(|k| k.to_vec()).collect::<Vec<_>>(), [b"ABCDEFGH"]);
+    assert_eq!(handler.mode(), Some(HandlerMode::RootAndKey));
+    assert_eq!((handler.retry, handler.dated_requests, handler.own_request_key), Default::default());
 
     let pin = station.pin("default").unwrap();
     assert_eq!(pin["pairings"][0]["party"], "0d".repeat(32));
@@ -218,4 +222,24 @@ fn the_handlers_public_key_comes_from_the_pinned_co_signer_alone() {
     let json = station.json(&enclave, &["print-public-key"]).result();
     assert_eq!(json["public_key_pem"].as_str().map(str::trim), Some(printed.stdout.trim()));
     Workstation::new().run(&enclave, &["print-public-key"]).fails(5, "no co-signer is pinned");
+}
+
+#[test]
+fn a_refused_pairing_says_why_and_what_to_do() {
+    let station = Workstation::new();
+    let enclave = station.claimed();
+    enclave.fault(Fault::Refuse(Code::WorkspaceUntrusted));
+    // As the enclave words it.
+    enclave.state().refusal_detail = format!(
+        "the workspace's id and keys have fingerprint {}, the operator named {}",
+        "5a".repeat(32),
+        "cc".repeat(32)
+    );
+    let add_user = station.add_user();
+    let mut args: Vec<&str> = add_user.iter().map(String::as_str).collect();
+    let key = format!("{}/testdata/handler-key.pem", env!("CARGO_MANIFEST_DIR"));
+    args.extend(["--callback-url", "https://handler.example", "--callback-key", &key]);
+    let run = station.run(&enclave, &args);
+    assert_eq!(run.code, 3);
+    compare("refused-pairing", &run, &[]);
 }

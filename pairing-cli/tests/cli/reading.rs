@@ -30,7 +30,18 @@ fn json_objects_keep_their_members() {
         (&json!(true), &json!(true))
     );
     let result = status.result();
-    let expected = ["claimed", "description", "now_ms", "booted_at_ms", "signatures", "sessions", "pairings", "users"];
+    let expected = [
+        "claimed",
+        "description",
+        "now_ms",
+        "booted_at_ms",
+        "signatures",
+        "sessions",
+        "unstored",
+        "host",
+        "pairings",
+        "users",
+    ];
     assert_eq!(members(&result), BTreeSet::from(expected));
     let expected = [
         "pairing",
@@ -40,6 +51,7 @@ fn json_objects_keep_their_members() {
         "party",
         "role",
         "link_up",
+        "link_trouble",
         "require_intent",
         "users",
         "initiators",
@@ -62,6 +74,13 @@ fn json_objects_keep_their_members() {
         "approved",
         "rejected",
         "failed",
+        "handler_mode",
+        "confirmed",
+        "last_attempt",
+        "retried",
+        "waiting",
+        "retrying",
+        "certificate_expires_at_ms",
     ];
     assert_eq!(members(&users["users"][0]), BTreeSet::from(expected));
     assert_eq!(users["users"][0], result["users"][0]);

@@ -1,20 +1,22 @@
 //! An enclave's end of the admin protocol, with a host in front of it that can misbehave.
 
+mod rules;
+
 use cosigner_dev::{DevelopmentRoot, SoftwareNsm};
 use countersign_attest::Measurements;
 use countersign_channel::{StaticKey, Transport, admin};
-use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done};
-use countersign_wire::command::{
-    ApprovalSetting, Change, Command, Initiator, Measurements as WireMeasurements, SignedCommand,
-};
+use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, CallbackTest};
+use countersign_wire::callback::{Attempt, CallbackSubject};
+use countersign_wire::command::{ApprovalSetting, Command, Initiator};
 use countersign_wire::group::Role;
-use countersign_wire::ids::{ApiUserId, BootId, InstanceId, OperatorId, PairingId, PartyId, WorkspaceId};
+use countersign_wire::host_link::HostHealth;
+use countersign_wire::ids::{ApiUserId, BootId, ChangeId, InstanceId, OperatorId, PairingId, PartyId, WorkspaceId};
 use countersign_wire::limits::MAX_NAME_BYTES;
-use countersign_wire::refusal::{Code, Refusal};
-use countersign_wire::signed::verify_bytes;
-use countersign_wire::status::{ApprovalKind, Description, KeyEntry, PairingStatus, Status, UserStatus};
+use countersign_wire::refusal::Code;
+use countersign_wire::status::{Event, KeyEntry, PairingStatus, UserStatus};
 use countersign_wire::{Bytes, List, Message, SigningIdentity, Text, frame};
 use rand_core::{OsRng, RngCore};
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -31,6 +33,11 @@ pub const USER: &str = "api-user-1";
 /// The public key with which requests to handlers are signed; its content does not matter here.
 pub const CALLBACK_KEY: [u8; 60] = [0x42; 60];
 
+/// The same for a user with a key of its own.
+pub const OWN_CALLBACK_KEY: [u8; 60] = [0x43; 60];
+
+pub use rules::user_status;
+
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -41,6 +48,10 @@ pub enum Fault {
     LoseAnswers,
     /// The enclave refuses commands.
     Refuse(Code),
+    /// Somebody else changes the settings once it was asked how an API user's requests are approved.
+    SettingsChangeMeanwhile,
+    /// The workspace proposes something else once the proposal was looked at.
+    ProposalChangesMeanwhile(ApprovalSetting),
     /// The host accepts and says nothing.
     SilentHandshake,
     /// The host passes the handshake and swallows requests.
@@ -55,6 +66,16 @@ pub enum Fault {
     Garbage(Vec<u8>),
 }
 
+/// What the enclave knows about an API user's handler, beside its status.
+#[derive(Debug, Clone)]
+pub struct Callback {
+    pub setting: ApprovalSetting,
+    pub attempts: Vec<(CallbackSubject, Attempt)>,
+    pub proposal: Option<(ChangeId, ApprovalSetting)>,
+    /// What a probe brings.
+    pub test: Option<CallbackTest>,
+}
+
 pub struct State {
     pub instance: InstanceId,
     identity: SigningIdentity,
@@ -65,6 +86,18 @@ pub struct State {
     pub pending_changes: u16,
     pub pairings: Vec<PairingStatus>,
     pub users: Vec<UserStatus>,
+    pub callbacks: BTreeMap<ApiUserId, Callback>,
+    /// Lines that are still kept.
+    pub events: Vec<Event>,
+    pub name: String,
+    pub host: Option<(HostHealth, u64)>,
+    pub unstored: u32,
+    /// What refused commands are told.
+    pub refusal_detail: String,
+    /// Milliseconds by which its clock is behind.
+    pub clock_behind_ms: u64,
+    /// Another boot; connections of the one before end.
+    pub boot: BootId,
     pub keys: Vec<KeyEntry>,
     pub initiators: Vec<Initiator>,
     pub fault: Fault,
@@ -76,7 +109,6 @@ pub struct State {
     pub document_age_ms: u64,
     pub measurements: Measurements,
     root: Arc<DevelopmentRoot>,
-    boot: BootId,
     recorded_handshake: Option<Vec<u8>>,
     recorded_answer: Option<Vec<Vec<u8>>>,
 }
@@ -93,7 +125,7 @@ pub fn real_measurements() -> Measurements {
     Measurements { pcr0: [0x10; 48], pcr1: [0x11; 48], pcr2: [0x12; 48], pcr8: None }
 }
 
-fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
@@ -117,6 +149,13 @@ impl SimulatedEnclave {
             pending_changes: 0,
             pairings: Vec::new(),
             users: Vec::new(),
+            callbacks: BTreeMap::new(),
+            events: Vec::new(),
+            name: String::new(),
+            host: None,
+            unstored: 0,
+            refusal_detail: "simulated".to_owned(),
+            clock_behind_ms: 0,
             keys: Vec::new(),
             initiators: Vec::new(),
             fault: Fault::None,
@@ -183,6 +222,7 @@ pub fn pairing_status(role: Role) -> PairingStatus {
         party: PartyId([0x0d; 32]),
         role,
         link_up: true,
+        link_trouble: Text::default(),
         require_intent: true,
         users: 1,
         initiators: 0,
@@ -206,11 +246,15 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) -> io::Result<()> {
     let (mut transport, message2) = state.lock().unwrap().handshake(&noise);
     let instance = state.lock().unwrap().instance;
     write_packet(&mut stream, &AdminPacket::Handshake2 { instance, noise: Bytes::new(message2).unwrap() })?;
+    let boot = state.lock().unwrap().boot;
     let mut nonce = None;
     loop {
         let AdminPacket::Data { counter, sealed } = read_packet(&mut stream, state)? else { panic!("no data") };
         let Some(plain) = transport.open(counter, &sealed).unwrap() else { continue };
         let request = AdminRequest::decode(&plain).unwrap();
+        if state.lock().unwrap().boot != boot {
+            return Ok(());
+        }
         let is_command = matches!(request, AdminRequest::Command(_));
         let response = state.lock().unwrap().answer(request, &mut nonce);
         if fault == Fault::SilentRequests {
@@ -277,151 +321,5 @@ impl State {
             return self.recorded_answer.get_or_insert(encoded).clone();
         }
         encoded
-    }
-
-    fn describe(&self, nonce: [u8; 32]) -> Description {
-        let Measurements { pcr0, pcr1, pcr2, pcr8 } = self.measurements;
-        Description {
-            instance: self.instance,
-            boot: self.boot,
-            version: Text::new("0.1.0").unwrap(),
-            operators: List::new(self.operators.clone()).unwrap(),
-            required: self.required,
-            sealing_key: Text::new(self.sealing_key.clone()).unwrap(),
-            settings_epoch: self.settings_epoch,
-            pending_changes: self.pending_changes,
-            nonce,
-            measurements: WireMeasurements { pcr0, pcr1, pcr2, pcr8 },
-        }
-    }
-
-    fn answer(&mut self, request: AdminRequest, nonce: &mut Option<[u8; 32]>) -> AdminResponse {
-        match request {
-            AdminRequest::Describe => {
-                let mut fresh = [0u8; 32];
-                OsRng.fill_bytes(&mut fresh);
-                *nonce = Some(fresh);
-                AdminResponse::Described(self.describe(fresh))
-            }
-            AdminRequest::Command(signed) => match self.command(&signed, nonce.take()) {
-                Ok(done) => AdminResponse::Done(done),
-                Err(code) => AdminResponse::Refused(Refusal::new(code, "simulated")),
-            },
-            _ if self.operators.is_empty() => {
-                AdminResponse::Refused(Refusal::new(Code::NotClaimed, "`cosigner init` first"))
-            }
-            AdminRequest::Status => AdminResponse::Status(Box::new(Status {
-                description: self.describe([0; 32]),
-                now_ms: now_ms(),
-                booted_at_ms: now_ms() - 60_000,
-                pairings: List::new(self.pairings.clone()).unwrap(),
-                signatures: 3,
-                sessions: 1,
-            })),
-            AdminRequest::Users => AdminResponse::Users(List::new(self.users.clone()).unwrap()),
-            AdminRequest::Keys => AdminResponse::Keys(List::new(self.keys.clone()).unwrap()),
-            AdminRequest::Initiators { pairing } if self.pairings.iter().any(|p| p.pairing == pairing) => {
-                AdminResponse::Initiators(List::new(self.initiators.clone()).unwrap())
-            }
-            AdminRequest::CallbackPublicKey { pairing } if self.pairings.iter().any(|p| p.pairing == pairing) => {
-                AdminResponse::PublicKey(Bytes::new(CALLBACK_KEY).unwrap())
-            }
-            AdminRequest::Initiators { .. } | AdminRequest::CallbackPublicKey { .. } => {
-                AdminResponse::Refused(Refusal::new(Code::NotFound, "no such pairing"))
-            }
-        }
-    }
-
-    /// The rules of an enclave: instance, epoch, nonce, and enough operators.
-    fn command(&mut self, signed: &SignedCommand, nonce: Option<[u8; 32]>) -> Result<Done, Code> {
-        let command = Command::decode(&signed.command).map_err(|_| Code::Malformed)?;
-        if command.instance != self.instance {
-            return Err(Code::NotFound);
-        }
-        if command.settings_epoch != self.settings_epoch {
-            return Err(Code::SettingsEpoch);
-        }
-        if Some(command.nonce) != nonce {
-            return Err(Code::NonceUnknown);
-        }
-        let (operators, required) = match &command.change {
-            Change::Claim { operators, .. } if self.operators.is_empty() => (operators.to_vec(), operators.len()),
-            Change::Claim { .. } => return Err(Code::AlreadyClaimed),
-            _ => (self.operators.clone(), usize::from(self.required)),
-        };
-        for s in &signed.signatures {
-            let known = operators.iter().any(|(id, _)| *id == s.operator);
-            if !known || verify_bytes(Command::NAME, &signed.command, &s.signature, &s.operator.0).is_err() {
-                return Err(Code::OperatorsRequired);
-            }
-        }
-        if signed.signatures.len() < required.max(1) {
-            return Err(Code::OperatorsRequired);
-        }
-        if let Fault::Refuse(code) = self.fault {
-            return Err(code);
-        }
-        let done = self.carry_out(&command.change);
-        self.settings_epoch += 1;
-        self.accepted.push(command);
-        Ok(done)
-    }
-
-    fn carry_out(&mut self, change: &Change) -> Done {
-        match change {
-            Change::Claim { operators, required, sealing_key } => {
-                self.operators = operators.to_vec();
-                self.required = *required;
-                self.sealing_key = sealing_key.to_string();
-                if self.fault == Fault::ExtraOperatorAfterClaim {
-                    self.operators.push((OperatorId([0xee; 32]), Text::new("eve").unwrap()));
-                }
-                Done::Claimed
-            }
-            Change::AddUser(add) => {
-                let mut pairing = pairing_status(add.role);
-                (pairing.fingerprint, pairing.require_intent) = (add.workspace, add.require_intent);
-                let party = pairing.party;
-                self.pairings.retain(|p| p.pairing != PAIRING);
-                self.pairings.push(pairing);
-                self.initiators.extend(add.initiators.iter().cloned());
-                self.users.push(UserStatus {
-                    pairing: PAIRING,
-                    workspace: WORKSPACE,
-                    user: USER.parse().unwrap(),
-                    approval: match add.approval {
-                        ApprovalSetting::None => ApprovalKind::None,
-                        ApprovalSetting::Handler(_) => ApprovalKind::Handler,
-                        ApprovalSetting::Auto => ApprovalKind::Auto,
-                    },
-                    handler_url: match &add.approval {
-                        ApprovalSetting::Handler(handler) => handler.url.clone(),
-                        _ => Text::default(),
-                    },
-                    allow_raw: add.allow_raw,
-                    last_callback: None,
-                    approved: 0,
-                    rejected: 0,
-                    failed: 0,
-                });
-                Done::UserAdded {
-                    user: USER.parse::<ApiUserId>().unwrap(),
-                    pairing: PAIRING,
-                    party,
-                    workspace: WORKSPACE,
-                    callback_public_key: Bytes::new(CALLBACK_KEY).unwrap(),
-                }
-            }
-            Change::AddInitiator { initiator, .. } => {
-                self.initiators.push(initiator.clone());
-                Done::InitiatorAdded
-            }
-            Change::RemoveInitiator { user, .. } => {
-                self.initiators.retain(|i| i.user != *user);
-                Done::InitiatorRemoved
-            }
-            Change::AcceptGroup { group, .. } => Done::GroupAccepted { group: group.id },
-            Change::ClearQuarantine { .. } => Done::QuarantineCleared,
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::certificate::{self, Facts};
 use super::pin::{OtherKey, PinnedKeys};
+use super::public_roots::PublicRoots;
 use crate::clock::SharedClock;
 use crate::dial::literal_address;
 use cosigner_core::{ExchangeFailure, HttpProtocol, Trust};
@@ -32,11 +33,11 @@ pub(super) struct Prepared {
 }
 
 impl Connector {
-    pub(super) fn new(clock: SharedClock) -> Self {
+    pub(super) fn new(clock: SharedClock, public_roots: PublicRoots) -> Self {
         Self {
             provider: Arc::new(aws_lc_rs::default_provider()),
             clock: Arc::new(clock),
-            public_roots: Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()),
+            public_roots: Arc::new(public_roots.0),
         }
     }
 

@@ -129,7 +129,7 @@ fn text(certificate: &KeyCertificate, signer: &Signer, colour: bool) -> String {
 fn shown(operation: Operation, colour: bool) -> String {
     match operation {
         Operation::Raw => paint(Tone::Red, operation.as_str(), colour),
-        Operation::TypedMessage => operation.as_str().to_owned(),
+        Operation::TypedMessage | Operation::Transfer | Operation::ContractCall => operation.as_str().to_owned(),
     }
 }
 
