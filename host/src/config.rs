@@ -2,16 +2,20 @@
 //! writes every default out; a test compares the two. Durations are in milliseconds, sizes in bytes.
 
 mod check;
+mod dial;
 mod links;
 mod listen;
 mod log;
+mod proxy;
 
 pub use check::ConfigError;
-pub use links::{Links, ProxySetting};
+pub use dial::Dial;
+pub use links::Links;
 pub use listen::EnclaveAddress;
 pub use log::{Log, LogFormat, LogLevel};
+pub use proxy::ProxySetting;
 
-use countersign_wire::limits::{MAX_BLOBS, MAX_STORED_BYTES, MAX_STREAMS};
+use countersign_wire::limits::{MAX_BLOBS, MAX_STORED_BYTES};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -138,49 +142,6 @@ impl Default for Storage {
     }
 }
 
-/// Table `[dial]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dial {
-    /// Most streams at once.
-    pub max_streams: usize,
-    /// Most name resolutions at once.
-    pub max_resolutions: usize,
-    /// Most requests on one stream before it is connected.
-    pub max_requests: u32,
-    /// How long the enclave may take between two requests.
-    pub request_timeout_ms: Millis,
-    /// How long a resolution may take.
-    pub resolve_timeout_ms: Millis,
-    /// How long connecting may take.
-    pub connect_timeout_ms: Millis,
-    /// How long a connected stream may stand still.
-    pub idle_timeout_ms: Millis,
-    /// The same, once the enclave has sent everything: it may have gone altogether.
-    pub half_closed_timeout_ms: Millis,
-    /// How long a connected stream may live.
-    pub total_timeout_ms: Millis,
-    /// Most bytes in each direction of one stream.
-    pub max_bytes: u64,
-}
-
-impl Default for Dial {
-    fn default() -> Self {
-        Self {
-            max_streams: MAX_STREAMS,
-            max_resolutions: 16,
-            max_requests: 8,
-            request_timeout_ms: Millis(15_000),
-            resolve_timeout_ms: Millis(10_000),
-            connect_timeout_ms: Millis(10_000),
-            idle_timeout_ms: Millis(120_000),
-            half_closed_timeout_ms: Millis(10_000),
-            total_timeout_ms: Millis(600_000),
-            max_bytes: 64 * 1024 * 1024,
-        }
-    }
-}
-
 /// Table `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -268,7 +229,7 @@ mod tests {
         let example: toml::Table = EXAMPLE.parse().unwrap();
         let written: usize = example.values().map(|t| t.as_table().map_or(0, toml::Table::len)).sum();
         // Every field but `process.ready_file`, which has no default and stands there as a comment.
-        assert_eq!(written, 7 + 6 + 10 + 11 + 8 + 3 + 2 + 1);
+        assert_eq!(written, 7 + 6 + 12 + 11 + 8 + 3 + 2 + 1);
         assert!(EXAMPLE.contains("\n# ready_file ="));
     }
 
@@ -277,7 +238,7 @@ mod tests {
         let config = Config::default();
         assert!(config.storage.max_blobs >= MAX_BLOBS as u64);
         assert!(config.storage.max_total_bytes >= MAX_STORED_BYTES);
-        assert!(config.dial.max_streams >= MAX_STREAMS);
+        assert!(config.dial.max_streams >= countersign_wire::limits::MAX_STREAMS);
         assert!(config.links.max_links >= countersign_wire::limits::MAX_PAIRINGS);
     }
 
@@ -289,7 +250,9 @@ mod tests {
 
     #[test]
     fn the_proxy_is_not_shown() {
-        let config = Config::parse("[links]\nproxy = \"http://user:canary@127.0.0.1:1\"\n").unwrap();
-        assert!(!format!("{config:?}").contains("canary"));
+        for table in ["links", "dial"] {
+            let config = Config::parse(&format!("[{table}]\nproxy = \"http://user:canary@127.0.0.1:1\"\n")).unwrap();
+            assert!(!format!("{config:?}").contains("canary"));
+        }
     }
 }

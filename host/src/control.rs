@@ -9,6 +9,7 @@ pub use session::Session;
 
 use crate::admin_socket::AdminRoutes;
 use crate::config::Config;
+use crate::health::HealthReports;
 use crate::links::LinkSettings;
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -37,6 +38,7 @@ pub struct Control {
     links: Arc<LinkSettings>,
     storage: Storage,
     metrics: Arc<Metrics>,
+    health: HealthReports,
     stop: CancellationToken,
     /// Control connections a second: each costs the one before it its life, and a line in the log.
     openings: std::sync::Mutex<Rate>,
@@ -57,11 +59,12 @@ impl Control {
         links: Arc<LinkSettings>,
         storage: Storage,
         metrics: Arc<Metrics>,
+        health: HealthReports,
         stop: CancellationToken,
     ) -> Self {
         let openings = std::sync::Mutex::new(Rate::new(config.enclave.max_control_openings_per_second));
         let (live, current) = (Mutex::new(None), watch::Sender::new(None));
-        Self { config, links, storage, metrics, stop, openings, live, current }
+        Self { config, links, storage, metrics, health, stop, openings, live, current }
     }
 
     /// The live session, if there is one.
@@ -129,6 +132,7 @@ impl Control {
         tasks.spawn(writing::run(writer, queue, write_timeout, closing.clone()));
         // The queue is empty, so this is the first message.
         if session.outbox.send(FromHost::Welcome { version: Text::cut(VERSION) }).await.is_ok() {
+            tasks.spawn(self.health.clone().send(session.outbox.clone(), closing.clone()));
             self.current.send_replace(Some(session.clone()));
             reading::run(reader, &session, self).await;
             self.current.send_replace(None);

@@ -5,10 +5,12 @@ use crate::config::{Config, ConfigError};
 use crate::control::{Control, VERSION};
 use crate::dial::Dialler;
 use crate::enclave_listener::{self, EnclaveListener, ListenError, Services};
+use crate::health::HealthReports;
 use crate::http;
 use crate::links::LinkSettings;
-use crate::links::proxy::ProxyError;
 use crate::metrics::Metrics;
+use crate::open_files;
+use crate::proxy::ProxyError;
 pub use crate::ready_file::Addresses;
 use crate::ready_file::ReadyFile;
 use crate::socket_file::{SocketFile, SocketFileError};
@@ -33,7 +35,7 @@ pub enum DaemonError {
     #[error("configuration: {0}")]
     Config(#[from] ConfigError),
     /// The proxy is not understood.
-    #[error("links.proxy: expected {0}")]
+    #[error("links.proxy or dial.proxy: expected {0}")]
     Proxy(#[from] ProxyError),
     /// The store cannot be opened, or failed later in a way after which it cannot be trusted.
     #[error("storage: {0}")]
@@ -86,6 +88,8 @@ impl Daemon {
         let config = Arc::new(config);
         let links = Arc::new(LinkSettings::new(&config.links)?);
         let metrics = Arc::new(Metrics::new());
+        let dialler = Dialler::new(&config.dial, metrics.clone())?;
+        open_files::ensure(&config);
         let (storage, storage_end) = Storage::open(&config.storage, metrics.clone()).await?;
         let enclave = EnclaveListener::bind(&config.enclave).await?;
         let admin = SocketFile::bind(&config.admin.socket, ADMIN_SOCKET_MODE).await?;
@@ -101,9 +105,11 @@ impl Daemon {
         };
 
         let stop = CancellationToken::new();
-        let control = Arc::new(Control::new(config.clone(), links, storage.clone(), metrics.clone(), stop.clone()));
+        let proxied = dialler.is_proxied() || links.is_proxied();
+        let health = HealthReports::new(config.storage.directory.clone(), metrics.clone(), proxied);
+        let control =
+            Arc::new(Control::new(config.clone(), links, storage.clone(), metrics.clone(), health, stop.clone()));
         let current = control.current();
-        let dialler = Dialler::new(&config.dial, metrics.clone());
         let services = Arc::new(Services::new(&config.enclave, control.clone(), dialler, metrics.clone()));
         let tasks = TaskTracker::new();
         let stopping = stop.clone();

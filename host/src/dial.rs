@@ -1,13 +1,17 @@
 //! Streams dialled for the enclave: resolve a name, connect to exactly the address that the enclave checked, then copy
 //! bytes. TLS ends inside the enclave.
 
+mod connect;
 mod copy;
+pub mod deny;
 mod resolve;
 
 use crate::config;
 use crate::framing::{FramingError, ReadLimits, read_frame, write_frame};
 use crate::metrics::Metrics;
+use crate::proxy::ProxyError;
 use crate::stream::Stream;
+use connect::Connector;
 use copy::CopyLimits;
 use countersign_wire::dial::{Address, DialAnswer, DialRequest, DialStep};
 use countersign_wire::{DecodeError, List, Message, Text};
@@ -16,15 +20,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 /// Dials streams.
 pub struct Dialler {
     config: config::Dial,
     places: Arc<Semaphore>,
     resolver: Resolver,
+    connector: Connector,
     metrics: Arc<Metrics>,
 }
 
@@ -67,13 +70,22 @@ impl DialError {
 
 impl Dialler {
     /// Takes the configuration over.
-    pub fn new(config: &config::Dial, metrics: Arc<Metrics>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The proxy's setting is not understood.
+    pub fn new(config: &config::Dial, metrics: Arc<Metrics>) -> Result<Self, ProxyError> {
+        Ok(Self {
             config: config.clone(),
             places: Arc::new(Semaphore::new(config.max_streams)),
             resolver: Resolver::new(config.max_resolutions, config.resolve_timeout_ms.into()),
+            connector: Connector::new(config)?,
             metrics,
-        }
+        })
+    }
+
+    /// Whether streams go through a proxy.
+    pub fn is_proxied(&self) -> bool {
+        self.connector.is_proxied()
     }
 
     /// Serves one stream until it ends. `opening` is given back once the stream has a place of its own.
@@ -93,18 +105,21 @@ impl Dialler {
         };
         drop(opening);
         let _open = self.metrics.dial_stream();
+        let mut resolved = None;
         for _ in 0..self.config.max_requests {
             match self.request(stream).await? {
                 None => return Ok(()),
                 Some(DialRequest::Resolve { name }) => match self.resolver.resolve(&name).await {
                     Ok(addresses) => {
+                        resolved = Some(name);
                         let addresses = List::cut(addresses.into_iter().map(Address::from).collect());
                         self.answer(stream, &DialAnswer::Resolved { addresses }).await?;
                     }
                     Err(error) => return self.fail(stream, DialStep::Resolve, error.to_string()).await,
                 },
                 Some(DialRequest::Connect { address, port }) => {
-                    let outside = match self.connect(SocketAddr::new(IpAddr::from(address), port)).await {
+                    let address = SocketAddr::new(IpAddr::from(address), port);
+                    let outside = match self.connector.connect(resolved.as_deref(), address).await {
                         Ok(outside) => outside,
                         Err(detail) => return self.fail(stream, DialStep::Connect, detail).await,
                     };
@@ -134,16 +149,6 @@ impl Dialler {
             Some(payload) => Ok(Some(DialRequest::decode(&payload)?)),
             None => Ok(None),
         }
-    }
-
-    async fn connect(&self, address: SocketAddr) -> Result<TcpStream, String> {
-        let limit = self.config.connect_timeout_ms;
-        let stream = timeout(limit.into(), TcpStream::connect(address))
-            .await
-            .map_err(|_| format!("{address}: not connected within {} ms", limit.0))?
-            .map_err(|e| format!("{address}: {e}"))?;
-        stream.set_nodelay(true).map_err(|e| format!("{address}: {e}"))?;
-        Ok(stream)
     }
 
     async fn answer(&self, stream: &mut Stream, answer: &DialAnswer) -> Result<(), DialError> {

@@ -10,8 +10,10 @@
 //! | the control connection | `control` |
 //! | sealed blobs on disk | `storage` |
 //! | streams dialled for the enclave | `dial` |
+//! | the way through an HTTP proxy | `proxy` |
 //! | WebSockets to workspaces | `links` |
 //! | the socket for the operator's command line | `admin_socket` |
+//! | how the host is, as the enclave is told | `health` |
 //! | `/metrics` and `/healthz` | `http`, `metrics`, `enclave_report` |
 
 pub mod config;
@@ -24,11 +26,15 @@ mod dial;
 mod enclave_listener;
 mod enclave_report;
 mod framing;
+mod health;
 mod http;
 mod links;
 mod lock;
 mod metrics;
+mod network;
+mod open_files;
 mod outbox;
+mod proxy;
 mod rate;
 mod ready_file;
 mod share;

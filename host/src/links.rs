@@ -4,7 +4,6 @@
 mod backoff;
 mod connect;
 mod connection;
-pub mod proxy;
 mod queue;
 mod reconnect;
 mod target;
@@ -13,12 +12,12 @@ use crate::config;
 use crate::control::Session;
 use crate::lock::lock;
 use crate::metrics::{Metrics, UP};
+use crate::proxy::{Proxies, ProxyError};
 use crate::rate::Rate;
 use countersign_wire::Bytes;
 use countersign_wire::host_link::{FromHost, LinkDown};
 use countersign_wire::ids::PairingId;
 use countersign_wire::limits::MAX_DER_BYTES;
-use proxy::{Proxies, ProxyError};
 use queue::SendQueue;
 use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
@@ -52,6 +51,11 @@ impl LinkSettings {
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             log_lines: Mutex::new(Rate::new(LINES_PER_SECOND)),
         })
+    }
+
+    /// Whether links go through a proxy.
+    pub fn is_proxied(&self) -> bool {
+        self.proxies.is_configured()
     }
 
     /// Whether one more line about a link may be logged now.

@@ -16,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,6 +69,7 @@ pub struct Metrics {
     persist_batches: Counter,
     persist_failures: Counter,
     commit_seconds: Histogram,
+    longest_commit_us: AtomicU64,
     dial_streams: Gauge,
     dial_connected: Counter,
     dial_failures: Family<Step, Counter>,
@@ -98,6 +100,7 @@ impl Metrics {
             persist_batches: Counter::default(),
             persist_failures: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
+            longest_commit_us: AtomicU64::new(0),
             dial_streams: Gauge::default(),
             dial_connected: Counter::default(),
             dial_failures: Family::default(),
@@ -196,9 +199,21 @@ impl Metrics {
         self.blob_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// What the store held last: blobs, and bytes of their names and values.
+    pub fn stored_now(&self) -> (u64, u64) {
+        let now = |gauge: &Gauge| u64::try_from(gauge.get()).unwrap_or(0);
+        (now(&self.blobs), now(&self.blob_bytes))
+    }
+
+    /// How long the longest commit took since this was asked last, in microseconds.
+    pub fn take_longest_commit_us(&self) -> u64 {
+        self.longest_commit_us.swap(0, Ordering::Relaxed)
+    }
+
     /// A commit made so many batches durable.
     pub fn committed(&self, took: Duration, batches: usize) {
         self.commit_seconds.observe(took.as_secs_f64());
+        self.longest_commit_us.fetch_max(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.persist_batches.inc_by(u64::try_from(batches).unwrap_or(u64::MAX));
     }
 

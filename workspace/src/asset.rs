@@ -5,7 +5,11 @@ use countersign_wire::key::{DerivationPath, Operation, PathError, PublicKey};
 use sha3::{Digest, Keccak256};
 
 /// What a new key of every asset is made for.
-pub const OPERATIONS: [Operation; 2] = [Operation::Raw, Operation::TypedMessage];
+pub const OPERATIONS: [Operation; 4] =
+    [Operation::Raw, Operation::TypedMessage, Operation::Transfer, Operation::ContractCall];
+/// The same where no operator allows bare hashes.
+pub const OPERATIONS_WITHOUT_RAW: [Operation; 3] =
+    [Operation::TypedMessage, Operation::Transfer, Operation::ContractCall];
 
 /// An asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +18,14 @@ pub struct Asset {
     pub id: &'static str,
     /// SLIP-44 coin type: 60 is Ether, 1 is every test network.
     pub coin_type: u32,
+    /// Chain id (EIP-155).
+    pub chain_id: u64,
 }
 
 const ASSETS: [Asset; 3] = [
-    Asset { id: "ETH", coin_type: 60 },
-    Asset { id: "ETH_TEST5", coin_type: 1 },
-    Asset { id: "ETH_TEST6", coin_type: 1 },
+    Asset { id: "ETH", coin_type: 60, chain_id: 1 },
+    Asset { id: "ETH_TEST5", coin_type: 1, chain_id: 11_155_111 },
+    Asset { id: "ETH_TEST6", coin_type: 1, chain_id: 17_000 },
 ];
 
 /// The asset of this id.

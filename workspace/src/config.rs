@@ -3,7 +3,9 @@
 use crate::ceremony::Settings;
 use crate::store::with_suffix;
 use countersign_attest::{Measurements, TrustAnchor};
+use countersign_wire::ids::ApiUserId;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +68,12 @@ pub struct Config {
     /// What co-signers must be to be paired.
     #[serde(default)]
     pub trust: Trust,
+    /// Who approves configuration changes.
+    #[serde(default)]
+    pub approvals: Approvals,
+    /// What transfers of an asset pay where their request does not say.
+    #[serde(default)]
+    pub assets: Vec<AssetSettings>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -136,6 +144,29 @@ pub struct AcceptedMeasurements {
     pub pcr8: Option<String>,
 }
 
+/// `[approvals]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approvals {
+    /// The API user whose callback handler approves configuration changes; none: they are in force at once.
+    pub config_change_signer: Option<String>,
+}
+
+/// One of `[[assets]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssetSettings {
+    /// The asset.
+    pub id: String,
+    /// Highest fee of a unit of gas, in Gwei, as a decimal number.
+    pub max_fee_gwei: Option<String>,
+    /// Of it for whoever makes the block, in Gwei, as a decimal number.
+    pub priority_fee_gwei: Option<String>,
+    /// The nonce of the first transfer of each vault account.
+    #[serde(default)]
+    pub first_nonce: u64,
+}
+
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr;)* }) => {
         $(#[$doc])*
@@ -167,6 +198,10 @@ table! {
         max_keys: u64 = 100_000;
         /// Vault accounts.
         max_vault_accounts: u64 = 1_000_000;
+        /// Configuration changes that wait for approval or for operators; more are refused until some are decided.
+        max_pending_changes: u64 = 100;
+        /// Unmanaged wallets.
+        max_unmanaged_wallets: u64 = 10_000;
         /// Bytes of the requests of transactions that have not ended, which are in memory; more are refused until some have.
         max_open_transaction_bytes: u64 = 64 * 1024 * 1024;
         /// Transactions that have not ended; more are refused until some have.
@@ -299,6 +334,31 @@ impl Config {
             return value("deadlines", "expected every deadline to be 1 to 86400 seconds");
         }
         self.accepted_measurements()?;
+        self.check_assets()?;
+        let signer = self.approvals.config_change_signer.as_deref().map(str::parse::<ApiUserId>);
+        if let Some(Err(error)) = signer {
+            return value("approvals.config_change_signer", &error.to_string());
+        }
+        Ok(())
+    }
+
+    fn check_assets(&self) -> Result<(), ConfigError> {
+        let value = |detail: String| Err(ConfigError::Value { key: "assets", detail });
+        let mut seen = BTreeSet::new();
+        for asset in &self.assets {
+            if crate::asset::find(&asset.id).is_none() || !seen.insert(&asset.id) {
+                return value(format!("expected a supported asset, each once, got {:?}", asset.id));
+            }
+            let fees = [&asset.max_fee_gwei, &asset.priority_fee_gwei].into_iter().flatten();
+            for fee in fees {
+                if let Err(error) = crate::evm::amount::wei_of_gwei(fee) {
+                    return value(format!("{}: {error}", asset.id));
+                }
+            }
+            if asset.first_nonce > crate::store::evm_nonces::MAX_NONCE {
+                return value(format!("{}: expected a first_nonce below 2^53", asset.id));
+            }
+        }
         Ok(())
     }
 
@@ -407,12 +467,17 @@ mod tests {
         assert!(config.keys.is_some() && config.ready_file.is_some() && config.default_signer.is_some());
         assert!(config.trust.development_root.is_some());
         assert!(config.trust.measurements[0].pcr8.is_some());
+        assert!(config.approvals.config_change_signer.is_some());
+        let asset = &config.assets[0];
+        assert!(asset.id == "ETH" && asset.max_fee_gwei.is_some() && asset.priority_fee_gwei.is_some());
         for name in [
             "max_challenges",
             "max_links",
             "request_head",
             "max_open_transaction_bytes",
             "max_link_queue_bytes",
+            "max_pending_changes",
+            "max_unmanaged_wallets",
             "link_ping",
             "keygen_give_up",
             "level",
@@ -425,6 +490,17 @@ mod tests {
     #[test]
     fn unknown_keys_and_impossible_values_are_refused() {
         assert!(matches!(load(&format!("unknown = 1\n{EXAMPLE}")), Err(ConfigError::Toml { .. })));
+        for bad in [
+            "assets = [{id = 'BTC'}]",
+            "assets = [{id = 'ETH'}, {id = 'ETH'}]",
+            "assets = [{id = 'ETH', max_fee_gwei = '1e3'}]",
+            "assets = [{id = 'ETH', first_nonce = 9007199254740992}]",
+            "approvals.config_change_signer = 'a b'",
+        ] {
+            // As top-level keys they come before every table.
+            let text = EXAMPLE.replace("[approvals]\n", "");
+            assert!(matches!(load(&format!("{bad}\n{text}")), Err(ConfigError::Value { .. })), "{bad}");
+        }
         for (from, to) in [
             ("https://workspace.example:8443", "http://workspace.example"),
             ("https://workspace.example:8443", "https://workspace.example/v1"),

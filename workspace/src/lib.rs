@@ -7,11 +7,13 @@
 pub mod answers;
 pub mod asset;
 pub mod ceremony;
+pub mod changes;
 pub mod checks;
 pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod content;
+pub mod evm;
 pub mod http;
 pub mod hub;
 pub mod identity;

@@ -1,10 +1,12 @@
 //! What the workspace counts. Labels take values from small fixed sets.
 
+use countersign_wire::callback::Attempt;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,12 +30,30 @@ struct Direction {
     direction: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    kind: &'static str,
+    result: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Event {
+    event: &'static str,
+}
+
+/// Upper ends of the histogram of callback handlers' times, in seconds.
+const CALL_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
 /// Every metric.
 pub struct Metrics {
     registry: Registry,
     requests: Family<Status, Counter>,
     refusals: Family<Reason, Counter>,
     ceremonies: Family<Ceremony, Counter>,
+    calls: Family<Call, Counter>,
+    call_seconds: Histogram,
+    changes: Family<Event, Counter>,
     frames: Family<Direction, Counter>,
     dropped: Family<Reason, Counter>,
     bad_messages: Counter,
@@ -55,6 +75,20 @@ impl Default for Metrics {
             "Sessions that began and failed, ceremonies that succeeded",
             ceremonies.clone(),
         );
+        let calls = Family::default();
+        registry.register(
+            "callback_attempts",
+            "Calls of callback handlers that co-signers told of, by result and reason",
+            calls.clone(),
+        );
+        let call_seconds = Histogram::new(CALL_SECONDS);
+        registry.register("callback_seconds", "How long such a call took", call_seconds.clone());
+        let changes = Family::default();
+        registry.register(
+            "config_changes",
+            "Configuration changes by what became of them, and words about them that did not count",
+            changes.clone(),
+        );
         let frames = Family::default();
         registry.register("relay_frames", "Frames of co-signers' links", frames.clone());
         let dropped = Family::default();
@@ -73,6 +107,9 @@ impl Default for Metrics {
             requests,
             refusals,
             ceremonies,
+            calls,
+            call_seconds,
+            changes,
             frames,
             dropped,
             bad_messages,
@@ -97,6 +134,18 @@ impl Metrics {
     /// A session began or failed, or a ceremony succeeded.
     pub fn ceremony(&self, kind: &'static str, event: &'static str) {
         self.ceremonies.get_or_create(&Ceremony { kind, event }).inc();
+    }
+
+    /// A co-signer told of a call of a callback handler.
+    pub fn attempt(&self, kind: &'static str, attempt: &Attempt) {
+        let reason = attempt.code.map_or("none", |code| code.as_str());
+        self.calls.get_or_create(&Call { kind, result: attempt.result.as_str(), reason }).inc();
+        self.call_seconds.observe(f64::from(attempt.took_us) / 1e6);
+    }
+
+    /// A configuration change has this status, or something happened to it.
+    pub fn change(&self, event: &'static str) {
+        self.changes.get_or_create(&Event { event }).inc();
     }
 
     /// A frame came (`up`) or left (`down`).

@@ -221,6 +221,8 @@ impl Server {
             measurements: config.accepted_measurements()?,
             approve_pairings: config.approve_pairings,
             default_signer: config.default_signer.clone(),
+            config_change_signer: config.approvals.config_change_signer.clone(),
+            assets: config.assets.clone(),
             challenges: Challenges::new(config.limits.max_challenges)?,
             clock,
             connections: Connections::new(bounds(&config.limits), metrics),

@@ -322,6 +322,27 @@ impl Runner {
                 let blamed = blamed.map(|id| id.to_string());
                 tracing::warn!(kind = kind.as_str(), subject, %refusal, blamed, "session or ceremony failed");
             }
+            Report::Attempt { kind, subject, attempt } => {
+                let code = attempt.code.map(|code| code.as_str()).unwrap_or_default();
+                metrics.attempt(kind.as_str(), &attempt);
+                tracing::info!(
+                    kind = kind.as_str(),
+                    subject,
+                    attempt = attempt.number,
+                    result = attempt.result.as_str(),
+                    code,
+                    took_us = attempt.took_us,
+                    "a callback handler was called"
+                );
+            }
+            Report::Change { subject, status } => {
+                metrics.change(status.as_str());
+                tracing::info!(subject, status = status.as_str(), "a configuration change has another status");
+            }
+            Report::ForgedApproval { subject } => {
+                metrics.change("FORGED_APPROVAL");
+                tracing::warn!(subject, "a word about a configuration change does not count");
+            }
             Report::BadMessage { from, why } => {
                 metrics.bad_message();
                 tracing::warn!(%from, why, "a co-signer's message was refused");

@@ -5,8 +5,8 @@ use crate::group::Group;
 use crate::group::Role;
 use crate::ids::{ApiUserId, InstanceId, KeyId, OperatorId, PairingId, WorkspaceFingerprint};
 use crate::limits::{
-    MAX_ACTIVE_KEYS, MAX_ADMIN_BYTES, MAX_DER_BYTES, MAX_INITIATORS, MAX_MEASUREMENTS, MAX_NAME_BYTES, MAX_NETWORKS, MAX_OPERATORS,
-    MAX_TOKEN_BYTES, MAX_URL_BYTES,
+    MAX_ACTIVE_KEYS, MAX_ADMIN_BYTES, MAX_DER_BYTES, MAX_INITIATORS, MAX_MEASUREMENTS, MAX_NAME_BYTES, MAX_NETWORKS,
+    MAX_OPERATORS, MAX_TOKEN_BYTES, MAX_URL_BYTES,
 };
 use crate::{Bytes, List, Text, message};
 use borsh::{BorshDeserialize, BorshSerialize};

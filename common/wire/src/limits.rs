@@ -19,11 +19,11 @@ pub const MAX_NAME_BYTES: usize = 128;
 /// One sealed blob.
 pub const MAX_BLOB_BYTES: usize = 512 * 1024;
 /// Sealed blobs of one co-signer: what its host must be able to store, and what may come back at a boot.
-pub const MAX_BLOBS: usize = 1_000_000;
+pub const MAX_BLOBS: usize = 1_100_000;
 /// Bytes of all of them, names included.
 pub const MAX_STORED_BYTES: u64 = 32 * 1024 * 1024 * 1024;
 /// Streams that one enclave may have its host dial at once.
-pub const MAX_STREAMS: usize = 384;
+pub const MAX_STREAMS: usize = 512;
 /// Writes in one persist batch.
 pub const MAX_BATCH_WRITES: usize = 64;
 /// Parties of a signing group.

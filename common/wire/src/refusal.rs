@@ -109,6 +109,8 @@ codes! {
     Ignored = 57, "ignored";
     /// The handler's certificate is not one of a pinned key.
     PinMismatch = 58, "pin_mismatch";
+    /// The answer's own `exp` is over.
+    AnswerExpired = 59, "answer_expired";
 
     // authorisation
     /// No Authorisation of the customer's co-signer over this content.

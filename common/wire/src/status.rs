@@ -1,7 +1,7 @@
 //! What a co-signer tells an admin about itself. Nothing here is secret.
 
-use crate::ceremony::GroupState;
 use crate::callback::{Attempt, CallbackSubject};
+use crate::ceremony::GroupState;
 use crate::command::{ApprovalSetting, Measurements};
 use crate::group::{Group, Role};
 use crate::host_link::HostHealth;
@@ -10,8 +10,8 @@ use crate::ids::{
 };
 use crate::key::{KeyPurpose, KeyStatus, PublicKey};
 use crate::limits::{
-    MAX_DER_BYTES, MAX_DETAIL_BYTES, MAX_GROUPS, MAX_LISTED_ATTEMPTS, MAX_LISTED_EVENTS, MAX_LISTED_KEYS, MAX_NAME_BYTES, MAX_OPERATORS, MAX_PAIRINGS, MAX_URL_BYTES,
-    MAX_USERS,
+    MAX_DER_BYTES, MAX_DETAIL_BYTES, MAX_GROUPS, MAX_LISTED_ATTEMPTS, MAX_LISTED_EVENTS, MAX_LISTED_KEYS,
+    MAX_NAME_BYTES, MAX_OPERATORS, MAX_PAIRINGS, MAX_URL_BYTES, MAX_USERS,
 };
 use crate::{Bytes, List, Text};
 use borsh::{BorshDeserialize, BorshSerialize};

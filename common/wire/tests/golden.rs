@@ -7,6 +7,8 @@
 
 #[path = "golden/admin.rs"]
 mod admin;
+#[path = "golden/callback.rs"]
+mod callback;
 #[path = "golden/fields.rs"]
 mod fields;
 #[path = "golden/host.rs"]
@@ -18,12 +20,14 @@ use borsh::BorshSerialize;
 use countersign_wire::agreement::{Acknowledgement, NeverHeld, Stage, Subject};
 use countersign_wire::ceremony::{CosignerMessage, GroupState, Ready, ToCosigner, Work, WorkspaceMessage};
 use countersign_wire::certificate::KeyCertificate;
+use countersign_wire::command::ApprovalSetting;
 use countersign_wire::group::{Group, Party, Role};
 use countersign_wire::ids::*;
 use countersign_wire::key::{Algorithm, DerivationPath, EcdsaSignature, KeyPurpose, Operation};
 use countersign_wire::peer::{Broadcast, Packet, PeerMessage};
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::relay::{RelayDown, RelayUp};
+use countersign_wire::status::ApprovalKind;
 use countersign_wire::transaction::{Approval, Authorisation, IntentId, TransactionRequest};
 use countersign_wire::{Bytes, DecodeError, List, Message, Signed, SigningIdentity, Text};
 use std::collections::BTreeMap;
@@ -120,6 +124,7 @@ fn request() -> TransactionRequest {
         path: text("/v1/transactions"),
         body: bytes(b"{}"),
         token: Some(text("a.b.c")),
+        unsigned: Some(bytes(b"u")),
     }
 }
 
@@ -211,6 +216,12 @@ fn book() -> Book {
     let told = vec![
         WorkspaceMessage::ProposeGroup(group()),
         WorkspaceMessage::Authorise(request()),
+        WorkspaceMessage::ApproveChange(callback::change()),
+        WorkspaceMessage::ProposeApproval {
+            change: ChangeId([77; 16]),
+            user: "signer".parse().unwrap(),
+            approval: ApprovalSetting::None,
+        },
         WorkspaceMessage::Prepare { session, deadline_ms: 1000, work: sign },
         WorkspaceMessage::Start {
             session,
@@ -228,6 +239,7 @@ fn book() -> Book {
     book.every_by(told, |m| m.message.variant(), WorkspaceMessage::ALL);
 
     let transaction = TransactionId([5; 16]);
+    let (change, attempt) = (ChangeId([77; 16]), || Some(callback::attempt()));
     book.every(vec![
         CosignerMessage::Hello {
             boot: BootId([17; 16]),
@@ -236,9 +248,24 @@ fn book() -> Book {
             groups: list(vec![(GroupId([4; 16]), GroupState::Ready)]),
         },
         CosignerMessage::GroupAccepted { group: GroupId([4; 16]), hash: [26; 32] },
-        CosignerMessage::Authorised { transaction, authorisation: Signed::sign(&authorisation(), &me) },
-        CosignerMessage::AuthorisationRefused { transaction, refusal: refusal.clone(), last: true },
-        CosignerMessage::AuthorisationWaiting { transaction },
+        CosignerMessage::Users {
+            name: text("first"),
+            users: list(vec![("signer".parse().unwrap(), ApprovalKind::Handler, [93; 32])]),
+        },
+        CosignerMessage::Authorised {
+            transaction,
+            authorisation: Signed::sign(&authorisation(), &me),
+            attempt: attempt(),
+        },
+        CosignerMessage::AuthorisationRefused { transaction, refusal: refusal.clone(), last: true, attempt: attempt() },
+        CosignerMessage::AuthorisationWaiting { transaction, attempt: attempt() },
+        CosignerMessage::ChangeWaiting { change, attempt: None },
+        CosignerMessage::ChangeDecided {
+            change,
+            approval: Signed::sign(&callback::change_approval(), &me),
+            attempt: attempt(),
+        },
+        CosignerMessage::ChangeRefused { change, refusal: refusal.clone(), last: false, attempt: None },
         CosignerMessage::Ready { session, ready: Signed::sign(&ready(), &me) },
         CosignerMessage::Refused { session, refusal: refusal.clone() },
         CosignerMessage::Aborted { session, refusal: refusal.clone(), blamed: Some(PartyId([2; 32])) },
@@ -279,6 +306,7 @@ fn book() -> Book {
     ]);
     host::add(&mut book);
     admin::add(&mut book);
+    callback::add(&mut book);
     fields::add(&mut book);
     book
 }

@@ -3,7 +3,8 @@
 use crate::error::StackError;
 use crate::files::write_private;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,11 @@ impl Authority {
     /// The authority's certificate, PEM.
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// Signs a certificate of any form.
+    pub fn sign(&self, params: CertificateParams, key: &KeyPair) -> Result<Certificate, StackError> {
+        params.signed_by(key, &self.issuer).map_err(crypto("a certificate"))
     }
 
     /// A certificate for a server on this machine, written to `folder/tls.crt` and `folder/tls.key`.

@@ -64,6 +64,8 @@ pub struct Surroundings {
     pub root_certificate: PathBuf,
     /// The passphrase of all operator keys.
     pub passphrase_file: PathBuf,
+    /// An authority that enclaves take for a public one.
+    pub public_root: Option<PathBuf>,
 }
 
 impl Member {
@@ -136,6 +138,9 @@ impl Member {
         let mut arguments = vec!["--host-socket".into(), self.enclave_socket.clone().into()];
         arguments.extend(["--development-root".into(), around.development_root.clone().into()]);
         arguments.extend(["--key-file".into(), self.key_file().into()]);
+        if let Some(authority) = &around.public_root {
+            arguments.extend(["--public-root".into(), authority.into()]);
+        }
         if let Some(index) = test_primes {
             arguments.extend(["--test-primes".into(), index.to_string().into()]);
         }

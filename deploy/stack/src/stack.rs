@@ -65,6 +65,8 @@ pub struct Options {
     pub workspaces: usize,
     /// Take the committed test primes: everybody knows them.
     pub test_primes: bool,
+    /// Enclaves take the stack's own authority for a public one.
+    pub public_root: bool,
     /// What ends whoever started it from outside (an interrupt of the terminal, a test runner that ends a test) leaves its
     /// processes alone. Only for one who takes care of them: nothing else ends them then.
     pub outlives_terminal: bool,
@@ -72,7 +74,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clouds: 2, workspaces: 1, test_primes: true, outlives_terminal: false }
+        Self { clouds: 2, workspaces: 1, test_primes: true, public_root: false, outlives_terminal: false }
     }
 }
 
@@ -92,6 +94,7 @@ impl Stack {
             folder: folder.clone(),
             sockets,
             passphrase_file,
+            public_root: options.public_root.then(|| authority.certificate().to_owned()),
         };
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();

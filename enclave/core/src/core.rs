@@ -120,6 +120,9 @@ impl Core {
         if tick {
             phase = parts.tick(&mut cx, phase);
         }
+        if let Phase::Serving(serving) = &mut phase {
+            serving.call_handlers(&mut cx);
+        }
         parts.background.tend(&mut cx, &mut phase);
         let Cx { out, changes, .. } = cx;
         self.phase = phase;
@@ -248,6 +251,7 @@ impl Parts<'_> {
             (phase, Input::HostGone) => {
                 self.admins.close_all();
                 cx.running.exchanges.clear();
+                cx.running.places.clear();
                 self.host_gone(cx, phase)
             }
             (phase, Input::Persisted { sequence }) => match self.outbox.persisted(sequence) {
@@ -268,6 +272,10 @@ impl Parts<'_> {
             (phase, Input::Admin { connection, packet }) => self.admin(cx, phase, connection, &packet),
             (phase, Input::Job { job, event }) => self.job(cx, phase, job, event),
             (phase, Input::Tick) => phase,
+            (phase, Input::HostHealth(health)) => {
+                cx.counts.host = Some((health, cx.now));
+                phase
+            }
             (Phase::Serving(mut serving), input) => {
                 self.serve(cx, &mut serving, input);
                 Phase::Serving(serving)
@@ -282,7 +290,7 @@ impl Parts<'_> {
                 serving.add = None;
                 for pairing in serving.pairings.values_mut() {
                     pairing.link_lost();
-                    pairing.ceremonies.asking.clear();
+                    pairing.askings_lost(cx.now);
                     pairing.end_all_sessions(cx);
                 }
                 Phase::Serving(serving)
@@ -328,6 +336,7 @@ impl Parts<'_> {
                 pairing.link_tick(cx);
                 pairing.expire_sessions(cx);
                 pairing.retry_handshakes(cx);
+                pairing.askings_tick(cx);
             }
         }
         phase
@@ -338,6 +347,7 @@ impl Parts<'_> {
             Input::LinkUp { pairing } => {
                 if let Some(pairing) = serving.pairings.get_mut(&pairing) {
                     pairing.link_up(cx);
+                    pairing.tell_users(cx, &serving.settings.name);
                 }
             }
             Input::LinkDown { pairing, reason } => {
@@ -351,19 +361,22 @@ impl Parts<'_> {
                     pairing.link_data(cx, &frame);
                 }
             }
-            Input::ExchangeDone { id, report: crate::input::ExchangeReport { outcome, .. } } => match cx.running.exchanges.remove(&id) {
+            Input::ExchangeDone { id, report } => match cx.running.exchanges.remove(&id) {
                 Some(ExchangeOwner::AccessToken(pairing)) => {
                     if let Some(pairing) = serving.pairings.get_mut(&pairing) {
-                        pairing.access_token(cx, outcome);
+                        pairing.access_token(cx, report.outcome);
                     }
                 }
-                Some(ExchangeOwner::Callback(pairing, transaction)) => {
-                    if let Some(pairing) = serving.pairings.get_mut(&pairing) {
-                        pairing.callback_done(cx, transaction, &outcome);
-                    }
+                Some(ExchangeOwner::Callback(caller, subject)) => {
+                    serving.callback_done(cx, id, &caller, subject, &report);
+                }
+                Some(ExchangeOwner::CallbackTest(test)) => {
+                    let connection = test.connection;
+                    let done = serving.callback_tested(cx, *test, &report);
+                    self.admins.answer(cx, connection, &done.map_or_else(AdminResponse::Refused, AdminResponse::Done));
                 }
                 Some(ExchangeOwner::AddUser) => {
-                    if let Some((connection, result)) = serving.add_user_exchange(cx, outcome) {
+                    if let Some((connection, result)) = serving.add_user_exchange(cx, report.outcome) {
                         let response = result.map_or_else(AdminResponse::Refused, AdminResponse::Done);
                         self.admins.answer(cx, connection, &response);
                     }
@@ -421,15 +434,20 @@ impl Parts<'_> {
             AdminRequest::Status => {
                 let nonce = self.admins.new_nonce(cx, connection);
                 let found = self.background.primes_found();
-                Some(AdminResponse::Status(Box::new(serving.status(cx, nonce, self.booted_at_ms, found))))
+                Some(AdminResponse::Status(Box::new(serving.status(
+                    cx,
+                    nonce,
+                    self.booted_at_ms,
+                    found,
+                    self.outbox.backlog(),
+                ))))
             }
             AdminRequest::Users => Some(AdminResponse::Users(serving.users())),
             AdminRequest::Keys => Some(AdminResponse::Keys(serving.keys())),
             AdminRequest::Initiators { pairing } => Some(serving.initiators(&pairing)),
             AdminRequest::CallbackPublicKey { pairing } => Some(serving.callback_public_key(&pairing)),
-            AdminRequest::Callback { .. } | AdminRequest::Events { .. } => {
-                Some(AdminResponse::Refused(Refusal::new(Code::NotAllowed, "not yet")))
-            }
+            AdminRequest::Callback { pairing, user } => Some(serving.callback_status(&pairing, &user)),
+            AdminRequest::Events { after } => Some(AdminResponse::Events(cx.counts.events.after(cx.boot, after))),
             AdminRequest::Command(signed) => {
                 let authority = crate::admin::command::Authority {
                     instance: serving.instance,

@@ -8,12 +8,14 @@
 //! the batch is durable (threat T08).
 
 mod admin;
+mod approval;
 mod background;
 mod callback;
 pub mod capability;
 mod ceremony;
 mod core;
 mod effect;
+mod events;
 mod exchange;
 mod input;
 mod intent;
@@ -30,6 +32,7 @@ pub use capability::{Attestor, Capabilities, Entropy};
 pub use core::Core;
 pub use effect::{AddressRule, Effect, ExchangeSpec, JobSpec, Purpose, Trust};
 pub use input::{
-    ExchangeFailure, ExchangeOutcome, ExchangeReport, HttpAnswer, HttpProtocol, Input, JobEvent, SealingKeyAnswer, ServerSeen,
+    ExchangeFailure, ExchangeOutcome, ExchangeReport, HttpAnswer, HttpProtocol, Input, JobEvent, SealingKeyAnswer,
+    ServerSeen,
 };
 pub use limits::{MAX_CALLBACKS, MAX_SESSIONS_PER_PAIRING, MAX_WORKSPACE_CALLS};

@@ -1,20 +1,42 @@
 //! The core's own limits. Times in milliseconds.
 
 use countersign_wire::limits::{
-    MAX_BLOB_BYTES, MAX_GROUPS, MAX_KEYGEN_MESSAGE_BYTES, MAX_PAIRINGS, MAX_SIGN_MESSAGE_BYTES, MAX_STORED_BYTES,
-    MAX_STREAMS, MAX_TOKEN_BYTES,
+    MAX_BLOB_BYTES, MAX_GROUPS, MAX_HANDLERS, MAX_KEYGEN_MESSAGE_BYTES, MAX_PAIRINGS, MAX_SIGN_MESSAGE_BYTES,
+    MAX_STORED_BYTES, MAX_STREAMS, MAX_TOKEN_BYTES, MAX_USERS,
 };
 
 pub use countersign_wire::limits::MAX_BLOBS;
 
 /// Admin connections at once.
 pub const MAX_ADMIN_CONNECTIONS: usize = 16;
-/// Requests of one API user that wait for its handler at once.
-pub const MAX_WAITING_PER_USER: usize = 8;
-/// Requests of one pairing that wait for handlers at once.
-pub const MAX_WAITING_PER_PAIRING: usize = 20;
-/// Callbacks at once: every pairing's share, so that no slow handler takes a place from another tenant.
-pub const MAX_CALLBACKS: usize = MAX_PAIRINGS * MAX_WAITING_PER_PAIRING;
+/// Calls of handlers at once: each API user with a handler has a place of its own, and some have more.
+pub const MAX_CALLBACK_PLACES: usize = MAX_HANDLERS + 64;
+/// Calls of one API user's handler at once.
+pub const MAX_CALLS_PER_USER: usize = 64;
+/// Operators' tests of handlers at once, beside these.
+pub const MAX_CALLBACK_TESTS: usize = 4;
+/// Both.
+pub const MAX_CALLBACKS: usize = MAX_CALLBACK_PLACES + MAX_CALLBACK_TESTS;
+/// Requests of one pairing that wait for handlers, RETRY series among them.
+pub const MAX_ASKING_PER_PAIRING: usize = 2_048;
+/// Of them, those that each API user has room for, whatever the others do.
+pub const SURE_ASKING_PER_USER: usize = 8;
+/// Their bytes, as they came and as they are shown.
+pub const MAX_ASKING_BYTES_PER_PAIRING: usize = 8 * 1024 * 1024;
+/// How long a request waits for its turn before it fails.
+pub const MAX_TURN_MS: u64 = 60_000;
+/// Decisions about configuration changes of one pairing that are remembered.
+pub const MAX_CHANGES_PER_PAIRING: usize = 256;
+/// For how long.
+pub const CHANGE_KEEP_MS: u64 = 14 * 24 * 3_600_000;
+/// A handler's certificate that expires so soon is warned of.
+pub const CERTIFICATE_WARNING_MS: u64 = 30 * 24 * 3_600_000;
+/// How often the same is warned of.
+pub const REPEAT_WARNING_MS: u64 = 24 * 3_600_000;
+/// Lines of the co-signer's own log.
+pub const MAX_EVENTS: usize = 2_000;
+/// Records of a pairing without keys that go, all in one batch, with its last API user.
+pub const MAX_REMOVED_RECORDS: usize = 40;
 /// Calls of workspaces at once, beside the callbacks: an access token for each pairing and one `add-user`, and as many
 /// again that are still ending when the host was away.
 pub const MAX_WORKSPACE_CALLS: usize = 2 * (MAX_PAIRINGS + 1);
@@ -103,7 +125,13 @@ const _: () = assert!(LEDGER_KEEP_MS > 2 * INTENT_MAX_AGE_MS + AUTHORISATION_MS)
 const _: () = assert!(
     MAX_BLOBS
         > MAX_PAIRINGS
-            * (MAX_REQUESTS_PER_PAIRING + MAX_VAULTS_PER_PAIRING + MAX_KEYS_PER_PAIRING + 1 + 2 * MAX_GROUPS)
+            * (MAX_REQUESTS_PER_PAIRING
+                + MAX_VAULTS_PER_PAIRING
+                + MAX_KEYS_PER_PAIRING
+                + MAX_ASKING_PER_PAIRING
+                + MAX_CHANGES_PER_PAIRING
+                + 1
+                + 2 * MAX_GROUPS)
             + MAX_USED_TOKENS
             + 16
 );
@@ -114,7 +142,10 @@ const BLOB_OVERHEAD_BYTES: usize = 512;
 /// The same in bytes: what one pairing may hold.
 const MAX_PAIRING_BYTES: usize = MAX_REQUESTS_PER_PAIRING * (MAX_REQUEST_RECORD_BYTES + BLOB_OVERHEAD_BYTES)
     + MAX_VAULTS_PER_PAIRING * (1024 + BLOB_OVERHEAD_BYTES)
-    + (MAX_KEYS_PER_PAIRING + 1 + 2 * MAX_GROUPS) * (MAX_BLOB_BYTES + BLOB_OVERHEAD_BYTES);
+    + (MAX_KEYS_PER_PAIRING + 1 + 2 * MAX_GROUPS) * (MAX_BLOB_BYTES + BLOB_OVERHEAD_BYTES)
+    // Series that are over stay until they are deleted.
+    + 2 * (MAX_ASKING_BYTES_PER_PAIRING + MAX_ASKING_PER_PAIRING * (4 * 1024 + BLOB_OVERHEAD_BYTES))
+    + MAX_CHANGES_PER_PAIRING * (4 * 1024 + BLOB_OVERHEAD_BYTES);
 const _: () = assert!(
     MAX_STORED_BYTES as usize
         > MAX_PAIRINGS * MAX_PAIRING_BYTES
@@ -122,5 +153,7 @@ const _: () = assert!(
             + 16 * MAX_BLOB_BYTES
 );
 /// One user's handler holds up neither the other users nor, with all of its pairing, any other pairing.
-const _: () = assert!(2 * MAX_WAITING_PER_USER <= MAX_WAITING_PER_PAIRING);
+const _: () = assert!(2 * MAX_USERS * SURE_ASKING_PER_USER < MAX_ASKING_PER_PAIRING);
+const _: () = assert!(MAX_HANDLERS < MAX_CALLBACK_PLACES && 2 * MAX_CALLS_PER_USER < MAX_CALLBACK_PLACES);
+const _: () = assert!(MAX_REMOVED_RECORDS + 8 < countersign_wire::limits::MAX_BATCH_WRITES);
 const _: () = assert!(MAX_CALLBACKS + MAX_WORKSPACE_CALLS <= MAX_STREAMS);

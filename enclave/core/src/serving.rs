@@ -1,19 +1,29 @@
 //! A claimed co-signer that knows its state, and the context of one step.
 
+use crate::approval::{Askings, RequestKeys, Test};
+use crate::callback::{Caller, History, Places};
 use crate::capability::Capabilities;
 use crate::ceremony::Ceremonies;
 use crate::effect::{Effect, ExchangeSpec, JobSpec};
+use crate::events::{EventLog, Fields};
 use crate::ledger::Ledger;
 use crate::limits::{MAX_FORGOTTEN_AT_ONCE, MAX_USED_TOKENS};
 use crate::pairing::{AddFlow, Link};
 use crate::seal::{BlobId, Kind, Sealer};
 use crate::state::{
-    AuxRecord, KeyRecord, Pairing, PrimesRecord, RequestRecord, Secret, Settings, UsedToken, VaultRecord,
+    AskingRecord, AuxRecord, ChangeRecord, KeyRecord, Pairing, PrimesRecord, RequestRecord, Secret, Settings,
+    UsedToken, VaultRecord,
 };
 use countersign_channel::StaticKey;
-use countersign_wire::ids::{ApiUserId, BootId, GroupId, InstanceId, KeyId, PairingId, PartyId, TransactionId};
+use countersign_wire::callback::CallbackSubject;
+use countersign_wire::command::ApprovalSetting;
+use countersign_wire::host_link::HostHealth;
+use countersign_wire::ids::{
+    ApiUserId, BootId, ChangeId, GroupId, InstanceId, KeyId, PairingId, PartyId, TransactionId,
+};
 use countersign_wire::message::digest_of;
 use countersign_wire::relay::RelayUp;
+use countersign_wire::status::Severity;
 use countersign_wire::{Bytes, Message, SigningIdentity};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -42,6 +52,8 @@ pub(crate) struct Running {
     next: u64,
     pub jobs: BTreeMap<u64, JobOwner>,
     pub exchanges: BTreeMap<u64, ExchangeOwner>,
+    /// Whose handler is called next.
+    pub places: Places,
 }
 
 impl Running {
@@ -76,6 +88,11 @@ impl Cx<'_> {
         }
     }
 
+    /// Writes a line of the co-signer's own log.
+    pub fn event(&mut self, severity: Severity, kind: &str, fields: Fields, text: &str) {
+        self.counts.events.write(self.now, severity, kind, fields, text);
+    }
+
     /// Starts a job and returns its number.
     pub fn start_job(&mut self, owner: JobOwner, spec: JobSpec) -> u64 {
         let job = self.running.next();
@@ -104,7 +121,7 @@ impl Cx<'_> {
 
 /// Blob ids, in one place.
 pub(crate) mod blobs {
-    use super::{BlobId, GroupId, KeyId, Kind, PairingId, TransactionId, digest_of};
+    use super::{BlobId, CallbackSubject, ChangeId, GroupId, KeyId, Kind, PairingId, TransactionId, digest_of};
 
     fn wide(id: &[u8; 16]) -> [u8; 32] {
         let mut wide = [0u8; 32];
@@ -137,6 +154,13 @@ pub(crate) mod blobs {
         let id = digest_of("countersign/vault-blob/v1", format!("{vault_account}/{asset}").as_bytes());
         BlobId { kind: Kind::Vault, pairing: Some(pairing), id }
     }
+    pub(crate) fn asking(pairing: PairingId, subject: &CallbackSubject) -> BlobId {
+        let id = digest_of("countersign/asking-blob/v1", &borsh::to_vec(subject).unwrap_or_default());
+        BlobId { kind: Kind::Asking, pairing: Some(pairing), id }
+    }
+    pub(crate) fn change(pairing: PairingId, change: ChangeId) -> BlobId {
+        BlobId { kind: Kind::Change, pairing: Some(pairing), id: wide(&change.0) }
+    }
     pub(crate) fn used_token(jti: &str) -> BlobId {
         BlobId { kind: Kind::UsedToken, pairing: None, id: digest_of("countersign/used-token/v1", jti.as_bytes()) }
     }
@@ -154,16 +178,14 @@ pub(crate) struct PairingState {
     pub ceremonies: Ceremonies,
     pub link: Link,
     /// What callbacks brought since the boot, by API user.
-    pub callbacks: BTreeMap<ApiUserId, CallbackCounts>,
-}
-
-/// What an API user's callbacks brought since the boot.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct CallbackCounts {
-    pub last: Option<(Option<countersign_wire::refusal::Code>, u64)>,
-    pub approved: u64,
-    pub rejected: u64,
-    pub failed: u64,
+    pub callbacks: BTreeMap<ApiUserId, History>,
+    /// Requests that are in front of handlers.
+    pub askings: Askings,
+    pub request_keys: RequestKeys,
+    /// Decisions about configuration changes.
+    pub changes: BTreeMap<ChangeId, ChangeRecord>,
+    /// How the workspace would have API users' requests approved. In force only once operators sign it.
+    pub proposals: BTreeMap<ApiUserId, (ChangeId, ApprovalSetting)>,
 }
 
 impl PairingState {
@@ -179,6 +201,10 @@ impl PairingState {
             ceremonies: Ceremonies::new(channel_key),
             link: Link::default(),
             callbacks: BTreeMap::new(),
+            askings: Askings::default(),
+            request_keys: RequestKeys::default(),
+            changes: BTreeMap::new(),
+            proposals: BTreeMap::new(),
         }
     }
 
@@ -207,14 +233,16 @@ impl PairingState {
 }
 
 /// Whose exchange it was.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum ExchangeOwner {
     /// A step of adding an API user.
     AddUser,
     /// A pairing's access token.
     AccessToken(PairingId),
-    /// A callback.
-    Callback(PairingId, TransactionId),
+    /// A call of a handler about a request.
+    Callback(Caller, CallbackSubject),
+    /// An operator's test of a handler.
+    CallbackTest(Box<Test>),
 }
 
 /// Whose job it is.
@@ -241,7 +269,7 @@ pub(crate) struct Serving {
 }
 
 /// What is counted since the boot.
-#[derive(Debug, Default, Clone)]
+#[derive(Default)]
 pub(crate) struct Counts {
     pub signatures: u64,
     pub authorised: u64,
@@ -250,7 +278,10 @@ pub(crate) struct Counts {
     pub channel_errors: u64,
     pub links_dropped: u64,
     pub admin_refused: u64,
-    pub callbacks: BTreeMap<&'static str, u64>,
+    /// The last lines of the log.
+    pub events: EventLog,
+    /// How the host says it is, and when (Unix ms).
+    pub host: Option<(HostHealth, u64)>,
 }
 
 /// Why sealed records do not make a co-signer.
@@ -334,6 +365,11 @@ impl Serving {
                 (Kind::Vault, Some(pairing)) => {
                     let record = VaultRecord::decode(bytes)?;
                     pairing.vaults.insert((record.vault_account, record.asset.to_string()), record.key);
+                }
+                (Kind::Asking, Some(pairing)) => pairing.restore_asking(AskingRecord::decode(bytes)?),
+                (Kind::Change, Some(pairing)) => {
+                    let record = ChangeRecord::decode(bytes)?;
+                    pairing.changes.insert(record.change, record);
                 }
                 (Kind::UsedToken, None) => {
                     let record = UsedToken::decode(bytes)?;

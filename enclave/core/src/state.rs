@@ -1,11 +1,13 @@
 //! What a co-signer knows, as it is sealed: one record a blob. Secrets are zeroized on drop.
 
+use crate::callback::MAX_PAYLOAD_BYTES;
 use borsh::{BorshDeserialize, BorshSerialize};
+use countersign_wire::callback::{Attempt, ChangeApproval, ConfigChange};
 use countersign_wire::command::{ApprovalSetting, Initiator, Measurements, Network};
 use countersign_wire::group::{Group, Role};
 use countersign_wire::ids::{
-    ApiUserId, GroupId, KeyId, OperatorId, PairingId, PartyId, SessionId, TransactionId, WorkspaceFingerprint,
-    WorkspaceId,
+    ApiUserId, ChangeId, GroupId, KeyId, OperatorId, PairingId, PartyId, SessionId, TransactionId,
+    WorkspaceFingerprint, WorkspaceId,
 };
 use countersign_wire::key::{EcdsaSignature, KeyPurpose, PublicKey};
 use countersign_wire::limits::{
@@ -13,7 +15,7 @@ use countersign_wire::limits::{
     MAX_OPERATORS, MAX_PARTIES, MAX_TOKEN_BYTES, MAX_URL_BYTES,
 };
 use countersign_wire::refusal::Refusal;
-use countersign_wire::transaction::{Authorisation, IntentId};
+use countersign_wire::transaction::{Authorisation, IntentId, TransactionRequest};
 use countersign_wire::{Bytes, List, Signed, Text, message};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -87,6 +89,14 @@ pub struct User {
     pub approval_key: Secret,
     /// Its own key that signs requests to its handler (PKCS#8); empty: the pairing's does.
     pub request_key: Secret,
+}
+
+impl User {
+    /// Whether requests to its handler are signed with its own key.
+    pub fn signs_own_requests(&self) -> bool {
+        let wanted = matches!(&self.approval, ApprovalSetting::Handler(handler) if handler.own_request_key);
+        wanted && !self.request_key.expose().is_empty()
+    }
 }
 
 /// A group of a pairing.
@@ -256,6 +266,56 @@ pub struct RequestRecord {
     pub signatures: List<Option<(PublicKey, EcdsaSignature)>, MAX_DIGESTS>,
 }
 message!(RequestRecord, "countersign/sealed/request", 1, crate::limits::MAX_REQUEST_RECORD_BYTES);
+
+/// What a RETRY series is about.
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+pub enum AskingAbout {
+    /// A transaction, and the intent that was proved when it came.
+    Transaction {
+        /// As it came.
+        request: Box<TransactionRequest>,
+        /// Whose intent it is.
+        intent: Option<IntentId>,
+    },
+    /// A configuration change.
+    Change(ConfigChange),
+}
+
+/// A RETRY series.
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+pub struct AskingRecord {
+    /// The API user whose handler is asked.
+    pub user: ApiUserId,
+    /// What about.
+    pub about: AskingAbout,
+    /// The exact payload of every attempt.
+    pub payload: Bytes<MAX_PAYLOAD_BYTES>,
+    /// The UUID that the answer must repeat.
+    pub request_id: Text<64>,
+    /// [`ApprovalSetting::digest`] of the setting that it belongs to: under another one it is over.
+    pub approval: [u8; 32],
+    /// Attempts that were answered.
+    pub attempts: u16,
+    /// When the next one is due (Unix ms).
+    pub next_at_ms: u64,
+    /// The last one.
+    pub last: Option<Attempt>,
+}
+message!(AskingRecord, "countersign/sealed/asking", 1, MAX_BLOB_BYTES);
+
+/// A decision about a configuration change; final.
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+pub struct ChangeRecord {
+    /// The change.
+    pub change: ChangeId,
+    /// Digest of the change.
+    pub change_hash: [u8; 32],
+    /// The API user's word.
+    pub approval: Signed<ChangeApproval>,
+    /// When it was decided (Unix ms).
+    pub decided_at_ms: u64,
+}
+message!(ChangeRecord, "countersign/sealed/change", 1, 4 * 1024);
 
 /// Which key serves an asset of a vault account. Fixed by the first key certificate.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

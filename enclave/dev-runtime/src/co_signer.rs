@@ -4,22 +4,30 @@ use crate::arguments::Run;
 use crate::file_keys::FileKeys;
 use crate::system_clock::SystemClock;
 use crate::warn;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use cosigner_core::{Capabilities, Core};
 use cosigner_dev::{DevelopmentRoot, FileKeyProvider, SoftwareNsm, measure_executable, test_primes};
 use cosigner_enclave::Parts;
 use cosigner_enclave::clock::{Clock, ReadClock};
 use cosigner_enclave::core_dumps;
+use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::transport::Unix;
 use countersign_mpc::Cggmp24;
 use countersign_wire::command::Measurements;
 use rand_core::OsRng;
-use std::path::absolute;
+use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn public_roots(more: Option<&Path>) -> Result<PublicRoots> {
+    let Some(file) = more else { return Ok(PublicRoots::default()) };
+    warn("A PRIVATE AUTHORITY counts as a public one: whoever has its key can pass for any callback handler");
+    let pem = std::fs::read(file).with_context(|| format!("--public-root {}", file.display()))?;
+    PublicRoots::default().and(&pem).map_err(|why| anyhow!("--public-root {}: {why}", file.display()))
+}
 
 /// Runs until a signal ends it.
 pub fn run(arguments: &Run) -> Result<ExitCode> {
@@ -65,6 +73,7 @@ pub fn run(arguments: &Run) -> Result<ExitCode> {
         scheme: Arc::new(Cggmp24),
         boot,
         version: VERSION,
+        public_roots: public_roots(arguments.public_root.as_deref())?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let ended = runtime.block_on(async {

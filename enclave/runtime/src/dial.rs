@@ -1,6 +1,7 @@
 //! Opens a stream to somewhere else: the host resolves and dials, the enclave checks every address before it is dialled
 //! (threats T28, T29).
 
+use crate::exchange::{Progress, Step};
 use crate::frames::{LinkError, read_message, write_message};
 use crate::limits::MAX_DIAL_ATTEMPTS;
 use crate::transport::{Capped, Transport, connect};
@@ -13,47 +14,67 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-/// Opens a stream to `host`, a name or a literal address. Tries the allowed addresses in order, at most
-/// [`MAX_DIAL_ATTEMPTS`]; each but the last gets its part of the time until `deadline`.
+/// Where to, and how long it may take.
+pub(crate) struct Destination<'a> {
+    /// A name or a literal address.
+    pub(crate) host: &'a str,
+    /// TCP port.
+    pub(crate) port: u16,
+    /// Which addresses may be dialled.
+    pub(crate) rule: &'a AddressRule,
+    /// Until when. Whoever set it watches over it.
+    pub(crate) deadline: Instant,
+}
+
+/// Opens a stream, and says to which address. Tries the allowed addresses in order, at most [`MAX_DIAL_ATTEMPTS`]; each
+/// but the last gets its part of the time that is left.
 ///
 /// # Errors
 /// [`ExchangeFailure`]: `Dns`, `AddressDenied`, `Connect` or `Unavailable`.
-pub async fn dial<T: Transport>(
+pub(crate) async fn dial<T: Transport>(
     transport: &T,
-    host: &str,
-    port: u16,
-    rule: &AddressRule,
-    deadline: Instant,
-) -> Result<Capped<T::Stream>, ExchangeFailure> {
+    destination: &Destination<'_>,
+    progress: &mut Progress,
+) -> Result<(Capped<T::Stream>, IpAddr), ExchangeFailure> {
+    let Destination { host, port, rule, deadline } = *destination;
     let (addresses, resolver) = match literal_address(host) {
         Some(address) => (vec![address], None),
         None => {
+            progress.begin(Step::Resolve);
             let mut stream = open(transport).await?;
             (resolve(&mut stream, host).await?, Some(stream))
         }
     };
     let mut addresses = allowed(host, addresses, rule)?;
     addresses.truncate(MAX_DIAL_ATTEMPTS);
+    progress.begin(Step::Connect);
 
     // The first attempt goes over the connection that resolved the name; a failed attempt ends its connection.
     let mut ready = resolver;
     let mut failure = ExchangeFailure::Connect("no attempt was made".into());
     for (attempt, address) in addresses.iter().enumerate() {
         let attempts_left = addresses.len().saturating_sub(attempt);
-        let mut stream = match ready.take() {
-            Some(stream) => stream,
-            None => open(transport).await?,
+        let (mut stream, is_new) = match ready.take() {
+            Some(stream) => (stream, false),
+            None => (open(transport).await?, true),
         };
-        let asked = ask_to_connect(&mut stream, *address, port);
+        let asked = async {
+            if is_new && literal_address(host).is_none() {
+                // The host picks the way out by the name that it heard on the same stream. Its answer is not looked at:
+                // the addresses are those that were checked.
+                resolve(&mut stream, host).await.map_err(|error| ExchangeFailure::Connect(error.to_string()))?;
+            }
+            ask_to_connect(&mut stream, *address, port).await
+        };
         let answer = match attempts_left {
-            // The last one may use all the time that is left; whoever set the deadline watches over it.
+            // The last one may use all the time that is left.
             1 => asked.await,
             _ => timeout_at(share_of(deadline, attempts_left), asked)
                 .await
                 .unwrap_or_else(|_| Err(ExchangeFailure::Connect(format!("{address} port {port} does not answer")))),
         };
         match answer {
-            Ok(()) => return Ok(stream),
+            Ok(()) => return Ok((stream, *address)),
             Err(ExchangeFailure::Connect(reason)) => failure = ExchangeFailure::Connect(reason),
             Err(other) => return Err(other),
         }

@@ -4,7 +4,7 @@ mod effects;
 
 use crate::clock::{Clock, ClockError, ReadClock};
 use crate::event::Event;
-use crate::exchange::Exchanges;
+use crate::exchange::{Exchanges, PublicRoots};
 use crate::host_link;
 use crate::key_service::KeyService;
 use crate::limits::MAX_WAITING_INPUTS;
@@ -60,6 +60,8 @@ pub struct Parts<C, S, T, K> {
     pub boot: BootId,
     /// Software version, as the host is told.
     pub version: &'static str,
+    /// The public certificate authorities.
+    pub public_roots: PublicRoots,
 }
 
 /// Why the process cannot go on. Nothing is signed after that.
@@ -96,7 +98,8 @@ where
     let (events, incoming) = mpsc::channel(MAX_WAITING_INPUTS);
     let transport = Arc::new(parts.transport);
     let workers = Workers::start(parts.scheme, events.clone()).map_err(Fatal::Threads)?;
-    let exchanges = Arc::new(Exchanges::new(transport.clone(), parts.clock.shared()));
+    let exchanges = Exchanges::new(transport.clone(), parts.clock.shared()).with_public_roots(parts.public_roots);
+    let exchanges = Arc::new(exchanges);
     let mut engine = Engine {
         core: parts.core,
         clock: parts.clock,

@@ -140,6 +140,7 @@ fn input_of(message: FromHost) -> Result<Input, LinkError> {
         FromHost::AdminOpened { connection } => Input::AdminOpened { connection },
         FromHost::Admin { connection, packet } => Input::Admin { connection, packet: packet.into_vec() },
         FromHost::AdminClosed { connection } => Input::AdminClosed { connection },
+        FromHost::Health(health) => Input::HostHealth(health),
     })
 }
 
@@ -156,6 +157,7 @@ fn name_of(message: &FromHost) -> &'static str {
         FromHost::AdminOpened { .. } => "AdminOpened",
         FromHost::Admin { .. } => "Admin",
         FromHost::AdminClosed { .. } => "AdminClosed",
+        FromHost::Health(_) => "Health",
     }
 }
 

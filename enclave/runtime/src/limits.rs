@@ -1,6 +1,6 @@
 //! The named limits of the runtime. Sizes are in bytes, counts in items.
 
-use countersign_wire::limits::{MAX_PAIRINGS, MAX_PARTIES, MAX_SCHEME_MESSAGES, MAX_SIGN_MESSAGE_BYTES};
+use countersign_wire::limits::{MAX_HANDLERS, MAX_PAIRINGS, MAX_PARTIES, MAX_SCHEME_MESSAGES, MAX_SIGN_MESSAGE_BYTES};
 use std::time::Duration;
 
 use cosigner_core::MAX_SESSIONS_PER_PAIRING;
@@ -34,6 +34,32 @@ pub const MAX_ANSWER_HEAD_BYTES: usize = 64 * 1024;
 /// Headers of an answer.
 pub const MAX_ANSWER_HEADERS: usize = 100;
 
+/// Connections that one co-signer keeps open for exchanges, used and idle ones: an idle one gives way to a new one.
+pub const MAX_OPEN_CONNECTIONS: usize = MAX_CALLBACKS + MAX_WORKSPACE_CALLS;
+/// Idle connections to one place (host, port, trust and address rule).
+pub const MAX_IDLE_PER_PLACE: usize = 8;
+/// Idle connections in all: about one for each handler.
+pub const MAX_IDLE_CONNECTIONS: usize = MAX_HANDLERS;
+/// How long a connection may be idle: less than the 5 s after which common servers close it.
+pub const MAX_IDLE_TIME: Duration = Duration::from_secs(4);
+/// How long a connection is used for new requests. What changes at the server (its address, its certificate) is seen
+/// after this time.
+pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60);
+/// Requests over one connection.
+pub const MAX_REQUESTS_PER_CONNECTION: usize = 1000;
+/// Exchanges that share an HTTP/2 connection at once, if the server allows so many.
+pub const MAX_SHARED_EXCHANGES: usize = 32;
+/// How often connections that were idle for too long are looked for.
+pub const IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Time for a connection to become ready for the next request after an answer.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_millis(200);
+/// Time for an idle connection to say goodbye.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Flow control of HTTP/2: what one answer may send before it is read, in bytes.
+pub const ANSWER_WINDOW_BYTES: u32 = 64 * 1024;
+/// The same for all answers on one connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// Fewest threads for ceremonies, also where there is one core: a long step of one must not stop all others.
 pub const MIN_CEREMONY_THREADS: usize = 2;
 /// Jobs at once, of all kinds: every pairing's share, so that no tenant takes a place from another, and the co-signer's own
@@ -63,4 +89,7 @@ const _: () = assert!(
         && MAX_WAITING_JOB_MESSAGES > MAX_SCHEME_MESSAGES * (MAX_PARTIES - 1)
 );
 const _: () = assert!(MAX_WAITING_JOB_BYTES >= 2 * countersign_wire::limits::MAX_SCHEME_MESSAGE_BYTES);
+/// The host dials them all, with some to spare for those that are still closing there.
+const _: () = assert!(MAX_OPEN_CONNECTIONS < countersign_wire::limits::MAX_STREAMS);
+const _: () = assert!(MAX_IDLE_TIME.as_secs() < 5 && MAX_IDLE_TIME.as_secs() < MAX_CONNECTION_AGE.as_secs());
 const _: () = assert!(MAX_WAITING_HOST_MESSAGES < MAX_WAITING_INPUTS);

@@ -8,6 +8,7 @@ use cosigner_enclave::clock::{Clock, ClockError};
 use cosigner_enclave::core_dumps::{self, CoreDumpError};
 use cosigner_enclave::engine::{Fatal, Parts};
 use cosigner_enclave::entropy::{self, Entropy, EntropyError};
+use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::key_service::KmsNotBuilt;
 use cosigner_enclave::nsm::{Nsm, NsmError};
 use cosigner_enclave::transport::{Transport, Vsock};
@@ -90,6 +91,7 @@ fn start() -> Result<Result<(), Fatal>, StartError> {
         scheme: Arc::new(Cggmp24),
         boot,
         version: VERSION,
+        public_roots: PublicRoots::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     Ok(runtime.block_on(async {

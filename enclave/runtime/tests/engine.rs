@@ -5,13 +5,14 @@
 mod support;
 
 use cosigner_core::{AddressRule, Effect, ExchangeFailure, ExchangeSpec, Input, JobEvent, JobSpec, Purpose, Trust};
+use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::frames::{LinkError, read_message, write_message};
 use cosigner_enclave::key_service::KmsNotBuilt;
 use cosigner_enclave::transport::Unix;
 use cosigner_enclave::{Decide, Fatal, Parts};
 use countersign_mpc::{Cggmp24, ExecutionId, Plan};
 use countersign_wire::frame::{MAGIC, VERSION};
-use countersign_wire::host_link::{BlobWrite, FromEnclave, FromHost, Opening};
+use countersign_wire::host_link::{BlobWrite, CounterValue, FromEnclave, FromHost, HostHealth, Opening};
 use countersign_wire::ids::{BootId, PairingId};
 use countersign_wire::limits::{MAX_BATCH_WRITES, MAX_FRAME_BYTES};
 use countersign_wire::{Bytes, Message, Text};
@@ -64,6 +65,7 @@ impl Enclave {
             scheme: Arc::new(Cggmp24),
             boot: BOOT,
             version: "1.2.3",
+            public_roots: PublicRoots::default(),
         };
         let (shutdown, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(cosigner_enclave::run(parts, async move {
@@ -269,6 +271,21 @@ async fn a_full_queue_stops_the_core_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn what_the_host_says_about_itself_reaches_the_core() {
+    let host = Host::new();
+    let mut enclave = host.start_enclave(nothing);
+    let mut stream = host.welcome().await;
+    assert!(matches!(enclave.input().await, Input::HostConnected));
+    let health = HostHealth { version: Text::cut("9.9"), disk_free_bytes: 5, proxied: true, ..HostHealth::default() };
+    write_message(&mut stream, &FromHost::Health(health.clone())).await.unwrap();
+    match enclave.input().await {
+        Input::HostHealth(got) => assert_eq!(got, health),
+        _ => panic!("another input"),
+    }
+    enclave.end().await;
+}
+
+#[tokio::test]
 async fn the_core_is_woken_when_it_asked_for_it_and_not_before() {
     let host = Host::new();
     let mut enclave = host.start_enclave(once_connected(|| {
@@ -316,7 +333,10 @@ async fn effects_that_cannot_be_executed_are_answered_with_a_failure() {
                 assert!(reason.contains("not built into this version"), "{reason}");
                 key = true;
             }
-            Input::ExchangeDone { id: 5, outcome: Err(ExchangeFailure::AddressDenied(_)) } => exchange = true,
+            Input::ExchangeDone { id: 5, report } => {
+                assert!(matches!(report.outcome, Err(ExchangeFailure::AddressDenied(_))), "{report:?}");
+                exchange = true;
+            }
             Input::Job { job: 8, event: JobEvent::Failed(_) } => refused = true,
             Input::HostConnected | Input::Job { job: 8, event: JobEvent::CallbackKey(_) } => {}
             _ => panic!("another input"),
@@ -337,6 +357,7 @@ fn denied_exchange() -> ExchangeSpec {
         trust: Trust::PublicRoots,
         max_answer_bytes: 10,
         deadline_ms: 1000,
+        keep_alive: false,
     }
 }
 
@@ -357,7 +378,7 @@ async fn a_job_reports_to_the_core_until_it_is_dropped() {
     match read_message::<FromEnclave>(&mut stream).await.unwrap() {
         FromEnclave::Report { ready: true, counters } => {
             let jobs = counters.iter().find(|counter| counter.name.as_str() == "runtime_jobs").unwrap();
-            assert_eq!(jobs.value, 0);
+            assert_eq!(jobs.value, CounterValue::Gauge(0));
         }
         other => panic!("{other:?}"),
     }

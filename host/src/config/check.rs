@@ -1,12 +1,14 @@
 //! The ranges of every setting. A value out of range is an error at the start, never adjusted silently.
 
-use super::{Config, EnclaveAddress, Millis};
-use crate::links::proxy::Proxies;
+use super::{Config, EnclaveAddress, Millis, ProxySetting};
+use crate::proxy::Proxies;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Most connections, streams, links or queued items of one kind.
 const MAX_COUNT: usize = 4096;
+/// Most networks to which nothing is dialled.
+const MAX_DENIED_NETWORKS: usize = 256;
 /// Longest time limit: one day.
 const MAX_MILLIS: u64 = 24 * 60 * 60 * 1000;
 /// Longest path of a Unix socket: `sun_path` has 108 bytes, one is the terminator, and binding takes place under a
@@ -108,7 +110,9 @@ impl Config {
         millis("dial.idle_timeout_ms", dial.idle_timeout_ms)?;
         millis("dial.half_closed_timeout_ms", dial.half_closed_timeout_ms)?;
         millis("dial.total_timeout_ms", dial.total_timeout_ms)?;
-        range("dial.max_bytes", dial.max_bytes, 1024, 1 << 40)
+        range("dial.max_bytes", dial.max_bytes, 1024, 1 << 40)?;
+        range("dial.deny", dial.deny.len(), 0, MAX_DENIED_NETWORKS)?;
+        proxy("dial.proxy", &dial.proxy)
     }
 
     fn check_links(&self) -> Result<(), ConfigError> {
@@ -137,8 +141,7 @@ impl Config {
         millis("links.stable_after_ms", links.stable_after_ms)?;
         count("links.queue_messages", links.queue_messages)?;
         range("links.queue_bytes", links.queue_bytes, 512 * 1024, 1 << 30)?;
-        Proxies::from_setting(&links.proxy).map_err(|e| out_of_range("links.proxy", e.to_string(), "another value"))?;
-        Ok(())
+        proxy("links.proxy", &links.proxy)
     }
 
     fn check_admin(&self) -> Result<(), ConfigError> {
@@ -179,6 +182,12 @@ fn millis(key: &'static str, value: Millis) -> Result<(), ConfigError> {
     range(key, value.0, 1, MAX_MILLIS)
 }
 
+fn proxy(key: &'static str, setting: &ProxySetting) -> Result<(), ConfigError> {
+    // What it says is not repeated: it may hold a password.
+    Proxies::from_setting(setting).map_err(|e| out_of_range(key, e.to_string(), "another value"))?;
+    Ok(())
+}
+
 fn socket_path(key: &'static str, path: &Path) -> Result<(), ConfigError> {
     let bytes = path.as_os_str().len();
     if bytes == 0 || bytes > MAX_SOCKET_PATH_BYTES {
@@ -208,6 +217,7 @@ mod tests {
             ("[links]\nsilence_timeout_ms = 15000", "links.silence_timeout_ms"),
             ("[links]\nbackoff_max_ms = 1", "links.backoff_max_ms"),
             ("[links]\nproxy = \"socks5://127.0.0.1:1\"", "links.proxy"),
+            ("[dial]\nproxy = \"https://127.0.0.1:1\"", "dial.proxy"),
             ("[enclave]\nallowed_cids = [4]", "enclave.allowed_cids"),
             ("[enclave]\nlisten = \"vsock:5016\"", "enclave.allowed_cids"),
             ("[enclave]\nmax_control_openings_per_second = 0", "enclave.max_control_openings_per_second"),

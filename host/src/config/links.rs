@@ -1,8 +1,7 @@
 //! Table `[links]`.
 
-use super::Millis;
+use super::{Millis, ProxySetting};
 use serde::Deserialize;
-use std::fmt;
 
 /// Table `[links]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -47,37 +46,5 @@ impl Default for Links {
             queue_bytes: 8 * 1024 * 1024,
             proxy: ProxySetting::Environment,
         }
-    }
-}
-
-/// Which proxy the links go through.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub enum ProxySetting {
-    /// What HTTPS_PROXY and NO_PROXY say.
-    Environment,
-    /// None, whatever the environment says.
-    None,
-    /// This one, for every link.
-    Url(String),
-}
-
-impl From<String> for ProxySetting {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "environment" => Self::Environment,
-            "none" => Self::None,
-            _ => Self::Url(text),
-        }
-    }
-}
-
-impl fmt::Debug for ProxySetting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Environment => "environment",
-            Self::None => "none",
-            Self::Url(_) => "<a proxy>",
-        })
     }
 }

@@ -1,8 +1,8 @@
 //! Connecting a link: name resolution, TCP or the proxy's tunnel, TLS, WebSocket upgrade.
 
 use super::LinkSettings;
-use super::proxy::ProxyError;
 use super::target::{Target, TargetError};
+use crate::proxy::ProxyError;
 use countersign_wire::limits::MAX_RELAY_BYTES;
 use std::io;
 use tokio::net::{TcpStream, lookup_host};

@@ -10,23 +10,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::time::timeout;
 
-async fn open(host: &Host) -> UnixStream {
+pub async fn open(host: &Host) -> UnixStream {
     let mut stream = connect(host).await;
     write_frame(&mut stream, &Opening::Dial.encode()).await;
     stream
 }
 
-async fn ask(stream: &mut UnixStream, request: DialRequest) -> DialAnswer {
+pub async fn ask(stream: &mut UnixStream, request: DialRequest) -> DialAnswer {
     write_frame(stream, &request.encode()).await;
     DialAnswer::decode(&read_frame(stream).await.expect("an answer")).unwrap()
 }
 
-fn to(address: SocketAddr) -> DialRequest {
+pub fn to(address: SocketAddr) -> DialRequest {
     DialRequest::Connect { address: address.ip().into(), port: address.port() }
 }
 
 /// Sends everything back, then closes.
-async fn echo() -> SocketAddr {
+pub async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -130,4 +130,21 @@ async fn a_stream_that_stands_still_or_only_asks_is_ended() {
         assert!(matches!(ask(&mut asking, DialRequest::Resolve { name }).await, DialAnswer::Resolved { .. }));
     }
     assert!(read_frame(&mut asking).await.is_none());
+}
+
+#[tokio::test]
+async fn t28_the_host_refuses_what_gives_out_its_own_credentials_and_what_it_was_told() {
+    let host = Host::start(&[("dial", "deny = [\"127.0.0.2\", \"fd00::/8\"]")]).await;
+    let echo = echo().await;
+    for denied in ["127.0.0.2", "::ffff:127.0.0.2", "fd00::1", "169.254.169.254", "fd00:ec2::254", "168.63.129.16"] {
+        let address = SocketAddr::new(denied.parse().unwrap(), echo.port());
+        match ask(&mut open(&host).await, to(address)).await {
+            DialAnswer::Failed { step: DialStep::Connect, detail } => {
+                assert!(detail.contains("this host dials nothing in"), "{denied}: {}", detail.as_str());
+            }
+            other => panic!("{denied}: {other:?}"),
+        }
+    }
+    assert_eq!(ask(&mut open(&host).await, to(echo)).await, DialAnswer::Connected);
+    host.metric_reaches("countersign_host_dial_failures_total{step=\"connect\"}", 6.0).await;
 }

@@ -2,7 +2,7 @@
 
 use crate::process::{Host, PATIENCE};
 use countersign_wire::frame::{HEADER_BYTES, header, payload_len};
-use countersign_wire::host_link::{BlobWrite, FromEnclave, FromHost, Opening};
+use countersign_wire::host_link::{BlobWrite, FromEnclave, FromHost, HostHealth, Opening};
 use countersign_wire::ids::{BootId, PairingId};
 use countersign_wire::limits::MAX_FRAME_BYTES;
 use countersign_wire::{Bytes, List, Message, Text};
@@ -74,8 +74,27 @@ impl Enclave {
     }
 
     /// The next message, `None` when the host closed the connection.
-    pub async fn try_next(&mut self) -> Option<FromHost> {
+    async fn try_next_of_all(&mut self) -> Option<FromHost> {
         Some(FromHost::decode(&read_frame(&mut self.stream).await?).unwrap())
+    }
+
+    /// The same without reports of the host's health, which come when they come.
+    pub async fn try_next(&mut self) -> Option<FromHost> {
+        loop {
+            match self.try_next_of_all().await? {
+                FromHost::Health(_) => {}
+                other => return Some(other),
+            }
+        }
+    }
+
+    /// The next report of the host's health; what comes before it is dropped.
+    pub async fn next_health(&mut self) -> HostHealth {
+        loop {
+            if let FromHost::Health(health) = self.try_next_of_all().await.expect("a report") {
+                return health;
+            }
+        }
     }
 
     pub async fn next(&mut self) -> FromHost {

@@ -4,7 +4,7 @@ use crate::enclave::{Enclave, read_frame, write_frame};
 use crate::links::up;
 use crate::process::{Host, binary};
 use crate::workspace::{Workspace, receive, send};
-use countersign_wire::host_link::{Counter, FromEnclave, FromHost};
+use countersign_wire::host_link::{Counter, CounterValue, FromEnclave, FromHost};
 use countersign_wire::{List, Text};
 use tokio::net::UnixStream;
 use tokio::process::Command;
@@ -12,9 +12,12 @@ use tokio::process::Command;
 fn report(ready: bool, counters: &[(&str, u64)]) -> FromEnclave {
     let counter = |(name, value): &(&str, u64)| Counter {
         name: Text::new(*name).unwrap(),
-        label: Some((Text::new("kind").unwrap(), Text::new("a\"b").unwrap())),
-        value: *value,
-        monotonic: true,
+        labels: List::new(vec![
+            (Text::new("kind").unwrap(), Text::new("a\"b").unwrap()),
+            (Text::new("user").unwrap(), Text::new("u1").unwrap()),
+        ])
+        .unwrap(),
+        value: CounterValue::Total(*value),
     };
     FromEnclave::Report { ready, counters: List::new(counters.iter().map(counter).collect()).unwrap() }
 }
@@ -43,15 +46,37 @@ async fn the_enclaves_counters_are_shown_under_its_prefix_until_it_goes() {
     let mut enclave = Enclave::connect(&host).await;
     enclave.send(&report(true, &[("signed", 1), ("bad name\n# EOF", 2)])).await;
     enclave.send(&report(true, &[("signed", 5), ("bad name\n# EOF", 6)])).await;
-    let shown = "countersign_enclave_signed_total{kind=\"a\\\"b\"}";
+    let shown = "countersign_enclave_signed_total{kind=\"a\\\"b\",user=\"u1\"}";
     host.metric_reaches(shown, 5.0).await;
     let (_, text) = host.get("/metrics").await;
-    assert!(text.contains("countersign_enclave_bad_name___EOF_total{kind=\"a\\\"b\"} 6\n"), "{text}");
+    assert!(text.contains("countersign_enclave_bad_name___EOF_total{kind=\"a\\\"b\",user=\"u1\"} 6\n"), "{text}");
     assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
     assert!(text.contains("countersign_host_build_info{version=\""), "{text}");
     drop(enclave);
     while host.metric("countersign_host_enclave_connected").await > 0.0 {}
     assert_eq!(host.metric(shown).await, 0.0);
+}
+
+#[tokio::test]
+async fn the_enclaves_histograms_are_shown_in_seconds() {
+    let host = Host::start(&[]).await;
+    let mut enclave = Enclave::connect(&host).await;
+    let value =
+        CounterValue::Histogram { buckets: List::new(vec![(100, 3), (250, 2)]).unwrap(), count: 6, sum_ms: 31_250 };
+    let name = Text::new("callback_seconds").unwrap();
+    let labels = List::new(vec![(Text::new("user").unwrap(), Text::new("u1").unwrap())]).unwrap();
+    let counters = List::new(vec![Counter { name, labels, value }]).unwrap();
+    enclave.send(&FromEnclave::Report { ready: true, counters }).await;
+    let shown = "countersign_enclave_callback_seconds";
+    host.metric_reaches(&format!("{shown}_count{{user=\"u1\"}}"), 6.0).await;
+    for (line, value) in [
+        ("_bucket{user=\"u1\",le=\"0.1\"}", 3.0),
+        ("_bucket{user=\"u1\",le=\"0.25\"}", 5.0),
+        ("_bucket{user=\"u1\",le=\"+Inf\"}", 6.0),
+        ("_sum{user=\"u1\"}", 31.25),
+    ] {
+        assert_eq!(host.metric(&format!("{shown}{line}")).await, value, "{line}");
+    }
 }
 
 #[tokio::test]

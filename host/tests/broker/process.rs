@@ -45,18 +45,26 @@ impl Place {
                 text += &format!("{more}\n");
             }
         }
-        if !text.contains("proxy =") {
-            text = text.replace("[links]\n", "[links]\nproxy = \"none\"\n");
+        // The environment of whoever runs the tests has no say, unless a test wants that.
+        for table in ["links", "dial"] {
+            if !extra.iter().any(|(name, lines)| *name == table && lines.contains("proxy =")) {
+                text = text.replace(&format!("[{table}]\n"), &format!("[{table}]\nproxy = \"none\"\n"));
+            }
         }
         text
     }
 
     /// Starts a host and returns without waiting for it.
     pub fn spawn(&self, extra: &[(&str, &str)]) -> Child {
+        self.spawn_with(Command::new(binary()), extra)
+    }
+
+    /// The same, by a command of one's own that ends in the host.
+    fn spawn_with(&self, mut command: Command, extra: &[(&str, &str)]) -> Child {
         let config = self.path("config.toml");
         std::fs::write(&config, self.config(extra)).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        Command::new(binary())
+        command
             .arg("--config")
             .arg(config)
             .stdin(Stdio::null())
@@ -68,8 +76,13 @@ impl Place {
     }
 
     pub async fn start(&self, extra: &[(&str, &str)]) -> Host {
+        self.start_with(Command::new(binary()), extra).await
+    }
+
+    /// Starts a host by a command of one's own that ends in it.
+    pub async fn start_with(&self, command: Command, extra: &[(&str, &str)]) -> Host {
         let _ = std::fs::remove_file(self.path("ready.json"));
-        let mut child = self.spawn(extra);
+        let mut child = self.spawn_with(command, extra);
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Ok(text) = std::fs::read_to_string(self.path("ready.json")) {

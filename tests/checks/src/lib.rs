@@ -6,6 +6,7 @@
 
 pub mod cargo;
 pub mod edges;
+pub mod examples;
 pub mod sources;
 pub mod threats;
 pub mod trees;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use countersign_checks::sources::{Source, hidden_inputs, mpc_of_the_workspace, read, test_names, unfinished};
-use countersign_checks::{cargo, edges, hold, root, threats, trees};
+use countersign_checks::{cargo, edges, examples, hold, root, threats, trees};
 
 /// Packages whose binaries are shipped, or that others start from.
 const PRODUCTS: &[&str] = &[
@@ -128,4 +128,20 @@ fn every_threat_statement_is_tested_or_says_what_is_missing() {
     let tests = test_names(&rust_sources());
     let rows = threats::rows(&table);
     hold("docs/threat-model.md", &threats::violations(&rows, &tests, &threats::tested_before(&list)));
+}
+
+#[test]
+fn examples_in_documents_are_those_that_tests_made() {
+    let read_file = |file: &str| std::fs::read_to_string(root().join(file)).ok();
+    let mut shown = 0;
+    for document in read(&root(), "docs", &["md"]).unwrap() {
+        if std::env::var_os("COUNTERSIGN_WRITE_GOLDEN").is_some() {
+            let renewed = examples::renewed(&document.text, &read_file);
+            std::fs::write(root().join(&document.path), renewed).unwrap();
+        }
+        let text = std::fs::read_to_string(root().join(&document.path)).unwrap();
+        shown += examples::files(&text).len();
+        hold(&document.path, &examples::violations(&document.path, &text, &read_file));
+    }
+    assert!(shown > 5, "expected examples, got {shown}");
 }

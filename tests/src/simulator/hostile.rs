@@ -94,7 +94,7 @@ impl World {
     pub fn heard_since(&self, before: usize, i: usize) -> Vec<CosignerMessage> {
         let party = self.party(i);
         let said = self.workspace.heard[before..].iter().filter(|(from, _)| *from == party).map(|(_, m)| m.clone());
-        said.filter(|m| !matches!(m, CosignerMessage::Hello { .. })).collect()
+        said.filter(|m| !matches!(m, CosignerMessage::Hello { .. } | CosignerMessage::Users { .. })).collect()
     }
 
     /// Asks co-signer `i` to authorise.
@@ -102,7 +102,9 @@ impl World {
         let answers = self.exchange_with(i, WorkspaceMessage::Authorise(request.clone()));
         for answer in &answers {
             match answer {
-                CosignerMessage::Authorised { transaction, authorisation } if *transaction == request.transaction => {
+                CosignerMessage::Authorised { transaction, authorisation, .. }
+                    if *transaction == request.transaction =>
+                {
                     return Ok(authorisation.clone());
                 }
                 CosignerMessage::AuthorisationRefused { transaction, refusal, .. }

@@ -26,7 +26,7 @@ pub use cosigner::{SimulatedCosigner, measurements};
 pub use faults::{FaultKind, Faults};
 pub use hostile::{Answer, SECOND_WORKSPACE, session};
 pub use malicious::{Echoing, Fault, Faulty};
-pub use people::{Client, SimulatedHandler};
+pub use people::{Client, RETRY, SimulatedHandler};
 pub use scenario::{Base, GROUP, KEY, Setting, SimulatedCli, VAULT, add_user, eip191, path, path_of, purpose};
 pub use scheme::{Signed, SimulatedScheme};
 pub use workspace::{Keys, SimulatedWorkspace};

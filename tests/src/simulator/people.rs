@@ -2,7 +2,7 @@
 
 use cosigner_core::{ExchangeSpec, Trust};
 use countersign_token::{PublicKey, SigningKey, generate_p256, generate_rsa_2048, unverified_payload, verify};
-use countersign_wire::command::{Handler, Initiator};
+use countersign_wire::command::{Handler, HandlerTls, Initiator, RetrySchedule};
 use countersign_wire::ids::{ApiUserId, GroupId, KeyId, TransactionId};
 use countersign_wire::transaction::TransactionRequest;
 use countersign_wire::{Bytes, List, Text};
@@ -89,11 +89,16 @@ impl Client {
             path: Text::new("/v1/transactions").expect("short"),
             body: Bytes::new(body).expect("small"),
             token: Some(Text::new(token).expect("small")),
+            unsigned: None,
         }
     }
 }
 
-/// A callback handler: it rejects what is noted `reject-me` and approves everything else.
+/// When the simulated handler wants to be asked again.
+pub const RETRY: RetrySchedule = RetrySchedule { every_s: 30, times: 3 };
+
+/// A callback handler: it rejects what is noted `reject-me`, answers RETRY once to what is noted `retry-me`, and for ever to
+/// what is noted `retry-for-ever`, and approves everything else.
 #[derive(Clone)]
 pub struct SimulatedHandler {
     key: Arc<SigningKey>,
@@ -105,6 +110,8 @@ pub struct SimulatedHandler {
     pub approved_paths: BTreeSet<([u8; 32], String)>,
     /// Digests that it rejected.
     pub rejected: BTreeSet<[u8; 32]>,
+    /// Every request that it saw, in order.
+    pub shown: Vec<Value>,
 }
 
 impl Default for SimulatedHandler {
@@ -116,6 +123,7 @@ impl Default for SimulatedHandler {
             approved: BTreeSet::new(),
             approved_paths: BTreeSet::new(),
             rejected: BTreeSet::new(),
+            shown: Vec::new(),
         }
     }
 }
@@ -129,16 +137,21 @@ impl SimulatedHandler {
     pub fn settings(&self) -> Handler {
         Handler {
             url: Text::new("https://handler.example/hook").expect("short"),
-            public_key: Bytes::new(self.public_key()).expect("small"),
-            root: None,
+            keys: List::new(vec![Bytes::new(self.public_key()).expect("small")]).expect("one"),
+            tls: HandlerTls::PublicRoots,
             networks: List::default(),
             deadline_ms: 5_000,
+            retry: RETRY,
+            dated_requests: false,
+            own_request_key: false,
         }
     }
 
     /// Whether an exchange goes to it, and believes nobody else.
     pub fn is_asked_by(&self, spec: &ExchangeSpec) -> bool {
-        (spec.host.as_str(), spec.port, spec.path.as_str()) == ("handler.example", 443, "/hook/v2/tx_sign_request")
+        let paths = ["/hook/v2/tx_sign_request", "/hook/v2/config_change_sign_request"];
+        (spec.host.as_str(), spec.port) == ("handler.example", 443)
+            && paths.contains(&spec.path.as_str())
             && spec.trust == Trust::PublicRoots
             && spec.addresses.networks.is_empty()
     }
@@ -154,8 +167,17 @@ impl SimulatedHandler {
         if !self.answers {
             return None;
         }
-        let reject = payload["note"] == "reject-me";
-        for entry in payload["rawTx"].as_array()? {
+        let note = payload["note"].as_str().or(payload["extraInfo"]["note"].as_str()).unwrap_or_default().to_owned();
+        let asked_before = self.shown.iter().any(|shown| shown["requestId"] == payload["requestId"]);
+        self.shown.push(payload.clone());
+        if note == "retry-for-ever" || (note.starts_with("retry-me") && !asked_before) {
+            return self.say(&json!({"action": "RETRY", "requestId": payload["requestId"]}));
+        }
+        if note == "ignore-me" {
+            return self.say(&json!({"action": "IGNORE", "requestId": payload["requestId"]}));
+        }
+        let reject = matches!(note.as_str(), "reject-me" | "retry-me-then-reject");
+        for entry in payload["rawTx"].as_array().map(Vec::as_slice).unwrap_or_default() {
             let digest: [u8; 32] = hex::decode(entry["payload"].as_str()?).ok()?.try_into().ok()?;
             if reject {
                 self.rejected.insert(digest);
@@ -169,6 +191,10 @@ impl SimulatedHandler {
         if reject {
             answer["rejectionReason"] = json!("the note says so");
         }
+        self.say(&answer)
+    }
+
+    fn say(&self, answer: &Value) -> Option<Vec<u8>> {
         self.key.sign(answer.to_string().as_bytes(), None).ok().map(String::into_bytes)
     }
 }

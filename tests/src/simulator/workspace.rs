@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cosigner_core::HttpAnswer;
 use cosigner_workspace::ceremony::{
-    AgreementPhase, CertificateRecord, Coordinator, GroupRecord, GroupStatus, KeyRecord, PublicChecks, Record,
-    Settings, Snapshot, TransactionRecord,
+    AgreementPhase, CertificateRecord, ChangeRecord, Coordinator, GroupRecord, GroupStatus, KeyRecord, PublicChecks,
+    Record, Settings, Snapshot, TransactionRecord,
 };
 use countersign_mpc::public;
 use countersign_token::{PublicKey, SigningKey, generate_p256, verify};
 use countersign_wire::SigningIdentity;
 use countersign_wire::ceremony::CosignerMessage;
-use countersign_wire::ids::{GroupId, KeyId, PartyId, TransactionId, WorkspaceFingerprint, WorkspaceId};
+use countersign_wire::ids::{ChangeId, GroupId, KeyId, PartyId, TransactionId, WorkspaceFingerprint, WorkspaceId};
 use countersign_wire::key::{EcdsaSignature, PublicKey as SignerKey};
 use countersign_wire::pairing_http::{
     ACCESS_TOKEN_PATH, AccessToken, CHALLENGE_PATH, Challenge, PAIR_PATH, PairAnswer, PairRequest,
@@ -119,6 +119,7 @@ pub struct Store {
     pub keys: BTreeMap<KeyId, KeyRecord>,
     pub transactions: BTreeMap<TransactionId, TransactionRecord>,
     pub certificates: BTreeMap<KeyId, CertificateRecord>,
+    pub changes: BTreeMap<ChangeId, ChangeRecord>,
 }
 
 impl Store {
@@ -139,6 +140,9 @@ impl Store {
                 self.transactions.insert(id, r);
             }
             Record::Certificate(r) => drop(self.certificates.insert(r.key, r)),
+            Record::Change(r) => drop(self.changes.insert(r.change.id, r)),
+            // For the API alone: the coordinator asks for neither when it starts again.
+            Record::Users(_) | Record::Audit(_) => {}
         }
     }
 
@@ -147,6 +151,7 @@ impl Store {
             groups: self.groups.values().cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             transactions: self.transactions.values().filter(|t| !t.status.is_final()).cloned().collect(),
+            changes: self.changes.values().filter(|c| !c.status.is_final()).cloned().collect(),
         }
     }
 }

@@ -528,7 +528,7 @@ impl World {
                 },
             }
         };
-        self.input(i, delay, Input::ExchangeDone { id, outcome });
+        self.input(i, delay, Input::ExchangeDone { id, report: outcome.into() });
     }
 
     /// The workspace's process ends and starts again. The links are its own, so all of them come up again.

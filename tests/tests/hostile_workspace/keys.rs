@@ -124,6 +124,8 @@ fn reason_without_operators(message: &WorkspaceMessage) -> &'static str {
     match message {
         WorkspaceMessage::ProposeGroup(_) => "changes nothing until operators accept exactly this group",
         WorkspaceMessage::Authorise(_) => "a client's intent and the handler decide",
+        WorkspaceMessage::ApproveChange(_) => "the handler decides, and nothing here changes",
+        WorkspaceMessage::ProposeApproval { .. } => "is shown to operators, and nothing else",
         WorkspaceMessage::Prepare { work, .. } => match work {
             Work::Aux { .. } => "in an accepted group, once",
             Work::Keygen { .. } => "a new key in an accepted group",
@@ -137,7 +139,7 @@ fn reason_without_operators(message: &WorkspaceMessage) -> &'static str {
     }
 }
 
-const KNOWN_MESSAGES: u8 = 10;
+const KNOWN_MESSAGES: u8 = 12;
 
 #[test]
 fn t53_nothing_but_the_known_messages_is_understood_and_none_of_them_deletes_imports_or_reshares() {
@@ -155,7 +157,7 @@ fn t53_nothing_but_the_known_messages_is_understood_and_none_of_them_deletes_imp
     let command: SignedCommand = command;
     let mut payloads: Vec<Vec<u8>> =
         (KNOWN_MESSAGES..=u8::MAX).map(|unknown| [vec![unknown], vec![0; 200]].concat()).collect();
-    payloads.push([vec![2, 3], vec![0; 200]].concat());
+    payloads.push([vec![4, 3], vec![0; 200]].concat());
     payloads.push(borsh::to_vec(&command).unwrap());
     for i in ALL {
         let to = world.party(i);

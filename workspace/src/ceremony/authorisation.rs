@@ -59,6 +59,11 @@ pub(super) fn status_of_refusal(code: Code) -> TransactionStatus {
         | Code::Redirect
         | Code::CallbackTimeout
         | Code::ActionUnsupported
+        | Code::Retry
+        | Code::HandlerChanged
+        | Code::ConnectionLost
+        | Code::Ignored
+        | Code::PinMismatch
         | Code::Storage
         | Code::KeyService
         | Code::KeyPending => TransactionStatus::Failed,
@@ -71,7 +76,14 @@ pub(super) fn status_of_refusal(code: Code) -> TransactionStatus {
 pub(super) fn may_ask_again(code: Code) -> bool {
     matches!(
         code,
-        Code::Busy | Code::Timeout | Code::Internal | Code::NotYet | Code::KeyPending | Code::Storage | Code::Conflict
+        Code::Busy
+            | Code::Timeout
+            | Code::Internal
+            | Code::NotYet
+            | Code::KeyPending
+            | Code::Storage
+            | Code::Conflict
+            | Code::Retry
     )
 }
 

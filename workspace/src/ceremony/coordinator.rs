@@ -1,6 +1,7 @@
 //! Routes inputs to ceremonies, keeps their timers, and collects what they want done.
 
 use super::certify::Certifying;
+use super::change::{ChangeRecord, Changing};
 use super::context::{Ceremony, Context, PublicChecks};
 use super::group::GroupCeremony;
 use super::keygen::KeyCeremony;
@@ -10,9 +11,10 @@ use super::record::{GroupStatus, Record, Snapshot, TransactionRecord};
 use super::settings::Settings;
 use super::signing::Signing;
 use super::timers::{Owner, Timers};
+use super::users::CosignerUsers;
 use countersign_wire::ceremony::CosignerMessage;
 use countersign_wire::group::Group;
-use countersign_wire::ids::{BootId, GroupId, KeyId, PartyId, SessionId, TransactionId, WorkspaceId};
+use countersign_wire::ids::{BootId, ChangeId, GroupId, KeyId, PartyId, SessionId, TransactionId, WorkspaceId};
 use countersign_wire::key::KeyPurpose;
 use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +35,7 @@ pub struct Coordinator {
     ready_groups: BTreeSet<GroupId>,
     keys: BTreeMap<KeyId, KeyCeremony>,
     transactions: BTreeMap<TransactionId, Signing>,
+    changes: BTreeMap<ChangeId, Changing>,
     pub(super) certificates: BTreeMap<(u32, String), Certifying>,
     pub(super) sessions: BTreeMap<SessionId, Owner>,
     timers: Timers,
@@ -62,6 +65,7 @@ impl Coordinator {
             ready_groups: BTreeSet::new(),
             keys: BTreeMap::new(),
             transactions: BTreeMap::new(),
+            changes: BTreeMap::new(),
             certificates: BTreeMap::new(),
             sessions: BTreeMap::new(),
             timers: Timers::default(),
@@ -88,6 +92,9 @@ impl Coordinator {
             this.adopt(Owner::Transaction(id), None);
             this.transactions.insert(id, Signing::new(record, group));
         }
+        for record in snapshot.changes {
+            this.submit_change(record);
+        }
         Ok(this)
     }
 
@@ -110,6 +117,11 @@ impl Coordinator {
     /// Whether this transaction is in its hands: stored and not ended.
     pub fn has_transaction(&self, id: &TransactionId) -> bool {
         self.transactions.contains_key(id)
+    }
+
+    /// Whether this configuration change is in its hands: stored and not ended.
+    pub fn has_change(&self, id: &ChangeId) -> bool {
+        self.changes.contains_key(id)
     }
 
     /// What is known about the co-signers.
@@ -162,6 +174,10 @@ impl Coordinator {
             Input::CancelTransaction { transaction } => {
                 self.visit(entropy, effects, &Owner::Transaction(transaction), |ceremony, ctx| ceremony.cancel(ctx));
             }
+            Input::SubmitChange(record) => self.submit_change(*record),
+            Input::CancelChange { change } => {
+                self.visit(entropy, effects, &Owner::Change(change), |ceremony, ctx| ceremony.cancel(ctx));
+            }
             Input::Certify { key, vault_account, asset, path } => {
                 let Some(group) = self.keys.get(&key).and_then(|k| self.groups.get(&k.group_id())) else { return };
                 let at = (vault_account, asset.as_str().to_owned());
@@ -210,6 +226,14 @@ impl Coordinator {
         }
     }
 
+    fn submit_change(&mut self, record: ChangeRecord) {
+        let id = record.change.id;
+        if !record.status.is_final() && !self.changes.contains_key(&id) {
+            self.changes.insert(id, Changing::new(record));
+            self.timers.set(&Owner::Change(id), Some(0));
+        }
+    }
+
     fn receive(
         &mut self,
         entropy: &mut dyn RngCore,
@@ -227,6 +251,21 @@ impl Coordinator {
             (view.groups, view.greeted) = (groups, true);
             if news {
                 self.hello(entropy, effects, from, *boot);
+            }
+            return;
+        }
+        if let CosignerMessage::Users { name, users } = message {
+            let users = users.iter().map(|(user, kind, digest)| (user.clone(), (*kind, *digest))).collect();
+            let said = CosignerUsers { party: from, name: name.as_str().to_owned(), users };
+            let view = self.parties.entry(from);
+            if view.users.as_ref() != Some(&said) {
+                view.users = Some(said.clone());
+                effects.push(Effect::Persist(Box::new(Record::Users(said))));
+                let concerned: Vec<ChangeId> =
+                    self.changes.iter().filter(|(_, c)| c.concerns(&from)).map(|(id, _)| *id).collect();
+                for id in concerned {
+                    self.visit(entropy, effects, &Owner::Change(id), |ceremony, ctx| ceremony.advance(ctx));
+                }
             }
             return;
         }
@@ -262,6 +301,7 @@ impl Coordinator {
             Owner::Certificate(vault, asset) => {
                 self.certificates.get(&(*vault, asset.clone())).map(|c| c as &dyn Ceremony)
             }
+            Owner::Change(id) => self.changes.get(id).map(|c| c as &dyn Ceremony),
         }
     }
 
@@ -276,7 +316,8 @@ impl Coordinator {
         let keys = self.keys.iter().filter(|(_, key)| key.is_open()).map(|(id, _)| Owner::Key(*id));
         let transactions = self.transactions.keys().map(|id| Owner::Transaction(*id));
         let certificates = self.certificates.keys().map(|(vault, asset)| Owner::Certificate(*vault, asset.clone()));
-        let all: Vec<Owner> = groups.chain(keys).chain(transactions).chain(certificates).collect();
+        let changes = self.changes.keys().map(|id| Owner::Change(*id));
+        let all: Vec<Owner> = groups.chain(keys).chain(transactions).chain(certificates).chain(changes).collect();
         for owner in all {
             if self.ceremony(&owner).is_some_and(|c| c.concerns(&party)) {
                 self.visit(entropy, effects, &owner, |ceremony, ctx| {
@@ -315,6 +356,7 @@ impl Coordinator {
             Owner::Certificate(vault, asset) => {
                 self.certificates.get_mut(&(*vault, asset.clone())).map(|c| c as &mut dyn Ceremony)
             }
+            Owner::Change(id) => self.changes.get_mut(id).map(|c| c as &mut dyn Ceremony),
         };
         let Some(ceremony) = ceremony else {
             self.timers.set(owner, None);
@@ -342,6 +384,9 @@ impl Coordinator {
             }
             Owner::Certificate(vault, asset) => {
                 self.certificates.remove(&(*vault, asset.clone()));
+            }
+            Owner::Change(id) => {
+                self.changes.remove(id);
             }
             Owner::Group(_) | Owner::Key(_) => {}
         }

@@ -1,8 +1,10 @@
+use super::change::{ChangeRecord, ChangeStatus};
 use super::record::{Record, TransactionRecord};
 use countersign_wire::Text;
+use countersign_wire::callback::Attempt;
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
 use countersign_wire::group::Group;
-use countersign_wire::ids::{GroupId, KeyId, PartyId, TransactionId};
+use countersign_wire::ids::{ChangeId, GroupId, KeyId, PartyId, TransactionId};
 use countersign_wire::key::{DerivationPath, KeyPurpose};
 use countersign_wire::refusal::Refusal;
 
@@ -47,6 +49,13 @@ pub enum Input {
         /// Which.
         transaction: TransactionId,
     },
+    /// A configuration change, stored already.
+    SubmitChange(Box<ChangeRecord>),
+    /// Somebody cancels a configuration change. It ends as CANCELLED unless it has ended.
+    CancelChange {
+        /// Which.
+        change: ChangeId,
+    },
     /// Somebody wants a key certificate.
     Certify {
         /// For which key.
@@ -89,6 +98,8 @@ pub enum Kind {
     Sign,
     /// Key certificate.
     Certify,
+    /// Configuration change.
+    Change,
 }
 
 impl Kind {
@@ -99,6 +110,7 @@ impl Kind {
             Kind::Keygen => "keygen",
             Kind::Sign => "sign",
             Kind::Certify => "certify",
+            Kind::Change => "change",
         }
     }
 }
@@ -129,6 +141,27 @@ pub enum Report {
         /// Of which kind.
         kind: Kind,
         /// The group, key or transaction.
+        subject: String,
+    },
+    /// A co-signer told of a call of a callback handler.
+    Attempt {
+        /// Of which kind: `Sign` or `Change`.
+        kind: Kind,
+        /// The transaction or the change.
+        subject: String,
+        /// The call.
+        attempt: Attempt,
+    },
+    /// A configuration change has another status.
+    Change {
+        /// Which.
+        subject: String,
+        /// Its status.
+        status: ChangeStatus,
+    },
+    /// A word about a configuration change does not count.
+    ForgedApproval {
+        /// Which change.
         subject: String,
     },
     /// A message was refused.

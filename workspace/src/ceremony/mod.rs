@@ -14,10 +14,13 @@
 //! | `agreement/` | what both share: Prepare → Ready → Start → Held → Durable → published, or a retry |
 //! | `signing/` | a transaction: Authorisation, then a session for each digest (`session.rs`), then exactly one outcome |
 //! | `certify.rs` | a key certificate for a vault account's asset |
+//! | `change/` | a configuration change: an API user's signed word about it, then, for a handler, its operators' |
 
 mod agreement;
+pub(crate) mod attempts;
 mod authorisation;
 mod certify;
+mod change;
 mod context;
 mod coordinator;
 mod group;
@@ -25,6 +28,7 @@ mod keygen;
 mod messages;
 mod parties;
 mod record;
+mod record_v1;
 mod retry;
 mod routing;
 mod session;
@@ -32,16 +36,20 @@ mod settings;
 mod signing;
 mod suspicion;
 mod timers;
+mod users;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use attempts::{Attempts, MAX_ATTEMPTS};
+pub use change::{Approver, CHANGE_LIFE_MS, ChangeRecord, ChangeStatus, Payload};
 pub use context::PublicChecks;
 pub use coordinator::{Coordinator, UnknownGroup};
 pub use messages::{Effect, Input, Kind, Report};
 pub use parties::{Parties, PartyView};
 pub use record::{
-    AgreementPhase, AgreementRecord, CertificateRecord, Dropped, GroupRecord, GroupStatus, KeyRecord, Record, Snapshot,
-    TransactionRecord, TransactionStatus,
+    AgreementPhase, AgreementRecord, AuditNote, CertificateRecord, Dropped, GroupRecord, GroupStatus, KeyRecord,
+    MAX_SERIES_MS, Record, Snapshot, TransactionRecord, TransactionStatus,
 };
 pub use settings::Settings;
+pub use users::CosignerUsers;

@@ -1,5 +1,6 @@
+use super::users::CosignerUsers;
 use countersign_wire::ceremony::GroupState;
-use countersign_wire::ids::{BootId, GroupId, PartyId};
+use countersign_wire::ids::{ApiUserId, BootId, GroupId, PartyId};
 use std::collections::BTreeMap;
 
 /// What the coordinator knows about one co-signer. Nothing of it is durable.
@@ -15,6 +16,8 @@ pub struct PartyView {
     pub groups: BTreeMap<GroupId, GroupState>,
     /// Version of its software, as its last Hello said.
     pub version: String,
+    /// Its API users, as it said last.
+    pub users: Option<CosignerUsers>,
     /// Unix time in ms of its last message.
     pub last_seen_ms: u64,
 }
@@ -37,6 +40,12 @@ impl Parties {
     /// How ready it says that a group is.
     pub fn group_state(&self, party: &PartyId, group: &GroupId) -> Option<GroupState> {
         self.get(party).and_then(|p| p.groups.get(group)).copied()
+    }
+
+    /// The digest of how an API user's requests are approved, as the co-signer said last.
+    pub fn approval_of(&self, party: &PartyId, user: &ApiUserId) -> Option<[u8; 32]> {
+        let users = self.get(party).and_then(|p| p.users.as_ref());
+        users.and_then(|u| u.users.get(user)).map(|(_, digest)| *digest)
     }
 
     /// Whether `boot` can be its current one: no Hello said otherwise.

@@ -1,5 +1,8 @@
 //! What the coordinator keeps durably.
 
+use super::attempts::Attempts;
+use super::change::ChangeRecord;
+use super::users::CosignerUsers;
 use borsh::{BorshDeserialize, BorshSerialize};
 use countersign_wire::agreement::{Acknowledgements, NeverHeld};
 use countersign_wire::certificate::KeyCertificate;
@@ -241,6 +244,9 @@ impl TransactionStatus {
     }
 }
 
+/// Longest RETRY series, by the callback protocol.
+pub const MAX_SERIES_MS: u64 = 48 * 3_600_000;
+
 /// A transaction.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TransactionRecord {
@@ -264,6 +270,8 @@ pub struct TransactionRecord {
     pub status: TransactionStatus,
     /// Whether the callback handler has been asked.
     pub waiting: bool,
+    /// Its calls, as the customer's co-signer told.
+    pub attempts: Attempts,
     /// The customer's Authorisation, once there.
     pub authorisation: Option<Signed<Authorisation>>,
     /// Unix time in ms after which no session may start under it.
@@ -276,7 +284,7 @@ pub struct TransactionRecord {
     pub reason: Option<Refusal>,
 }
 
-message!(TransactionRecord, "cosigner-workspace/transaction-record", 1, 256 * 1024);
+message!(TransactionRecord, "cosigner-workspace/transaction-record", 2, 256 * 1024);
 
 impl TransactionRecord {
     /// A new one, as a client's request makes it.
@@ -301,11 +309,24 @@ impl TransactionRecord {
             authorise_until_ms: now_ms.saturating_add(authorise_ms),
             status: TransactionStatus::Submitted,
             waiting: false,
+            attempts: Attempts::default(),
             authorisation: None,
             not_after_ms: None,
             started: vec![None; count],
             signatures: vec![None; count],
             reason: None,
+        }
+    }
+
+    /// Unix time in ms until which an Authorisation is waited for. A RETRY series has its own end: the co-signer keeps it
+    /// and says when it is over, for 48 hours at most.
+    pub fn wait_until_ms(&self, authorise_ms: u64) -> u64 {
+        match self.attempts.next_at_ms() {
+            Some(_) => {
+                let series_end_ms = self.created_at_ms.saturating_add(MAX_SERIES_MS).saturating_add(authorise_ms);
+                series_end_ms.max(self.authorise_until_ms)
+            }
+            None => self.authorise_until_ms,
         }
     }
 
@@ -344,6 +365,25 @@ pub enum Record {
     Transaction(TransactionRecord),
     /// Of a certificate.
     Certificate(CertificateRecord),
+    /// Of a configuration change.
+    Change(ChangeRecord),
+    /// What a co-signer says about its name and its API users.
+    Users(CosignerUsers),
+    /// A line of the audit log, beside no other record.
+    Audit(AuditNote),
+}
+
+/// A line of the audit log that the coordinator writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditNote {
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub action: &'static str,
+    /// To what.
+    pub subject: String,
+    /// For people.
+    pub detail: String,
 }
 
 /// Everything from which a coordinator is rebuilt.
@@ -355,4 +395,6 @@ pub struct Snapshot {
     pub keys: Vec<KeyRecord>,
     /// Transactions that have not ended.
     pub transactions: Vec<TransactionRecord>,
+    /// Configuration changes that have not ended.
+    pub changes: Vec<ChangeRecord>,
 }

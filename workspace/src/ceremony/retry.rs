@@ -20,6 +20,11 @@ impl Retry {
         now_ms >= self.at_ms
     }
 
+    /// Not due for so many ms: the other side tells by itself what comes of it.
+    pub fn later(&mut self, now_ms: u64, wait_ms: u64) {
+        self.at_ms = now_ms.saturating_add(wait_ms);
+    }
+
     /// It was sent: the next time is later each time.
     pub fn sent(&mut self, now_ms: u64, settings: &Settings) {
         self.wait_ms = doubled(self.wait_ms, settings.resend_first_ms, settings.resend_longest_ms);

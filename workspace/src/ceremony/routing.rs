@@ -10,12 +10,15 @@ use countersign_wire::ids::KeyId;
 impl Coordinator {
     pub(super) fn owner_of(&self, message: &CosignerMessage) -> Option<Owner> {
         match message {
-            CosignerMessage::Hello { .. } => None,
+            CosignerMessage::Hello { .. } | CosignerMessage::Users { .. } => None,
             CosignerMessage::GroupAccepted { group, .. } => Some(Owner::Group(*group)),
             CosignerMessage::Authorised { transaction, .. }
             | CosignerMessage::AuthorisationRefused { transaction, .. }
-            | CosignerMessage::AuthorisationWaiting { transaction }
+            | CosignerMessage::AuthorisationWaiting { transaction, .. }
             | CosignerMessage::SignatureDone { transaction, .. } => Some(Owner::Transaction(*transaction)),
+            CosignerMessage::ChangeWaiting { change, .. }
+            | CosignerMessage::ChangeDecided { change, .. }
+            | CosignerMessage::ChangeRefused { change, .. } => Some(Owner::Change(*change)),
             CosignerMessage::Ready { session, .. }
             | CosignerMessage::Refused { session, .. }
             | CosignerMessage::Aborted { session, .. } => self.sessions.get(session).cloned(),

@@ -24,6 +24,8 @@ pub struct Settings {
     pub resend_first_ms: u64,
     /// Longest such wait.
     pub resend_longest_ms: u64,
+    /// How often a co-signer is asked again that tells by itself: whose handler answered RETRY or is asked about a change.
+    pub series_poll_ms: u64,
     /// First wait before an ended session is tried again; doubles each time.
     pub retry_first_ms: u64,
     /// Longest such wait.
@@ -53,6 +55,7 @@ impl Default for Settings {
             recover_ms: 60_000,
             resend_first_ms: 1_000,
             resend_longest_ms: 15_000,
+            series_poll_ms: 600_000,
             retry_first_ms: 500,
             retry_longest_ms: 30_000,
             aux_retry_longest_ms: 300_000,

@@ -1,4 +1,4 @@
-use countersign_wire::ids::{GroupId, KeyId, TransactionId};
+use countersign_wire::ids::{ChangeId, GroupId, KeyId, TransactionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which ceremony.
@@ -8,6 +8,7 @@ pub(super) enum Owner {
     Key(KeyId),
     Transaction(TransactionId),
     Certificate(u32, String),
+    Change(ChangeId),
 }
 
 /// When each ceremony has to be looked at next.

@@ -5,7 +5,7 @@ use super::auth::{Caller, READERS};
 use super::errors::ApiError;
 use super::once::{self, Begun};
 use crate::clock::now_ms;
-use crate::store::cosigners::{Cosigner, PairedUser, role_str};
+use crate::store::cosigners::{Cosigner, PairedUser, approval_str, role_str};
 use crate::store::users::UserRole;
 use crate::store::{audit, cosigners};
 use axum::Json;
@@ -29,7 +29,9 @@ fn group_state(state: GroupState) -> &'static str {
 fn shown_user(user: &PairedUser) -> Value {
     json!({
         "userId": user.user.as_str(), "status": user.status(), "autoApprove": user.auto_approve,
-        "requireIntent": user.require_intent, "pairedAt": user.paired_at_ms,
+        "requireIntent": user.require_intent, "pairedAt": user.paired_at_ms, "unpairedAt": user.gone_at_ms,
+        "approval": user.said.map(|said| approval_str(said.approval)),
+        "approvalKey": user.approval_key.map(hex::encode),
     })
 }
 
@@ -43,7 +45,7 @@ fn shown(app: &App, cosigner: &Cosigner, users: &[PairedUser]) -> Value {
     json!({
         "id": cosigner.device_id,
         "archived": false,
-        "name": cosigner.device_id,
+        "name": if cosigner.name.is_empty() { &cosigner.device_id } else { &cosigner.name },
         "type": role_str(cosigner.role),
         "role": role_str(cosigner.role),
         "status": if approved { "ACTIVE" } else { "WAITING_FOR_APPROVAL" },

@@ -102,6 +102,11 @@ pub async fn approved(write: &mut Write, signer: &str) -> Result<PairedUser, Api
             format!("API user {signer} is not paired with a co-signer: give its pairing token to `cosigner add-user`");
         ApiError::conflict(message)
     })?;
+    if paired.is_gone() {
+        let message =
+            format!("API user {signer} is paired no more, its co-signer's operators removed it: pair it again");
+        return Err(ApiError::conflict(message));
+    }
     if !paired.approved {
         let message = format!(
             "the pairing of API user {signer} waits for an owner's approval: POST \
@@ -163,7 +168,11 @@ fn purpose(new: &NewKey) -> Result<KeyPurpose, ApiError> {
     let operation = |text: &String| match text.as_str() {
         "RAW" => Ok(Operation::Raw),
         "TYPED_MESSAGE" => Ok(Operation::TypedMessage),
-        other => Err(ApiError::malformed(format!("operations: expected RAW or TYPED_MESSAGE, got {other:?}"))),
+        "TRANSFER" => Ok(Operation::Transfer),
+        "CONTRACT_CALL" => Ok(Operation::ContractCall),
+        other => Err(ApiError::malformed(format!(
+            "operations: expected RAW, TYPED_MESSAGE, TRANSFER or CONTRACT_CALL, got {other:.80?}"
+        ))),
     };
     let operations: BTreeSet<Operation> = new.operations.iter().map(operation).collect::<Result<_, _>>()?;
     if operations.is_empty() {

@@ -1,23 +1,30 @@
 //! The HTTP API under `/v1`.
 
+pub mod api_keys;
 pub mod auth;
+pub mod callback_setting;
+pub mod callback_view;
 pub mod challenges;
+pub mod changes;
 pub mod cosigners;
 pub mod errors;
 pub mod groups;
 pub mod json;
 pub mod keys;
+pub mod next_nonce;
 pub mod once;
 pub mod pairing;
 pub mod relay;
+pub mod transaction_view;
 pub mod transactions;
+pub mod unmanaged_wallets;
 pub mod users;
 pub mod vault;
 pub mod wallets;
 pub mod whole;
 
 use crate::clock::Clock;
-use crate::config::{ApprovePairings, Deadlines, Limits};
+use crate::config::{ApprovePairings, AssetSettings, Deadlines, Limits};
 use crate::connections::Connections;
 use crate::hub::Hub;
 use crate::identity::Identity;
@@ -61,6 +68,10 @@ pub struct App {
     pub approve_pairings: ApprovePairings,
     /// The API user that signs for vault accounts that name none.
     pub default_signer: Option<String>,
+    /// The API user that approves configuration changes; none: they are in force at once.
+    pub config_change_signer: Option<String>,
+    /// What transfers of an asset pay where their request does not say.
+    pub assets: Vec<AssetSettings>,
     /// Limits.
     pub limits: Limits,
     /// Deadlines.
@@ -84,6 +95,20 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/cosigners", get(cosigners::list))
         .route("/v1/cosigners/{id}", get(cosigners::get))
         .route("/v1/cosigners/{id}/api_keys/{user}/approve", post(cosigners::approve))
+        .route("/v1/cosigners/{id}/api_keys", get(api_keys::list))
+        .route("/v1/cosigners/{id}/api_keys/{user}", get(api_keys::get).patch(api_keys::update))
+        .route("/v1/cosigners/{id}/api_keys/{user}/{request}", get(api_keys::request))
+        .route("/v1/config_changes", get(changes::list))
+        .route("/v1/config_changes/{id}", get(changes::get))
+        .route("/v1/config_changes/{id}/cancel", post(changes::cancel))
+        .route("/v1/unmanaged_wallets", get(unmanaged_wallets::list).post(unmanaged_wallets::create))
+        .route("/v1/unmanaged_wallets/{id}", get(unmanaged_wallets::get).delete(unmanaged_wallets::remove))
+        .route(
+            "/v1/unmanaged_wallets/{id}/{asset}",
+            get(unmanaged_wallets::get_address)
+                .post(unmanaged_wallets::create_address)
+                .delete(unmanaged_wallets::remove_address),
+        )
         .route("/v1/signing_groups", get(groups::list).post(groups::create))
         .route("/v1/signing_groups/{id}", get(groups::get))
         .route("/v1/keys", get(keys::list).post(keys::create))
@@ -92,6 +117,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/vault/accounts_paged", get(vault::paged))
         .route("/v1/vault/accounts/{id}", get(vault::get))
         .route("/v1/vault/accounts/{id}/{asset}", get(wallets::get).post(wallets::create))
+        .route("/v1/vault/accounts/{id}/{asset}/next_nonce", get(next_nonce::get).put(next_nonce::put))
         .route("/v1/vault/accounts/{id}/{asset}/addresses_paginated", get(wallets::addresses))
         .route("/v1/vault/accounts/{id}/{asset}/key_certificate", get(wallets::certificate))
         .route("/v1/vault/accounts/{id}/{asset}/{change}/{index}/public_key_info", get(wallets::public_key))

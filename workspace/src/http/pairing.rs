@@ -5,6 +5,7 @@ use super::auth::read_body;
 use super::challenges::{CHALLENGE_MS, Taken};
 use super::errors::ApiError;
 use super::whole::whole;
+use crate::ceremony::{Approver, Input};
 use crate::clock::now_ms;
 use crate::config::ApprovePairings;
 use crate::identity::random_32;
@@ -12,7 +13,7 @@ use crate::pairing_token::{self, PairingClaims};
 use crate::store::cosigners::{Cosigner, PairedUser, role_str};
 use crate::store::pairing::{self as tokens, Issued};
 use crate::store::users::UserRole;
-use crate::store::{Write, audit, cosigners, users};
+use crate::store::{Write, audit, changes, cosigners, users};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -21,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use countersign_attest::{AttestationError, Document, Expectation, Measurements, NonceCheck, parse_unverified, verify};
 use countersign_token::strict_json;
 use countersign_wire::group::Role;
-use countersign_wire::ids::{InstanceId, PartyId};
+use countersign_wire::ids::{ChangeId, InstanceId, PartyId};
 use countersign_wire::limits::MAX_OPERATORS;
 use countersign_wire::pairing_http::{
     AccessToken, AccessTokenRequest, Challenge, ChallengeRequest, PairAnswer, PairRequest, PairingBinding,
@@ -87,6 +88,7 @@ struct Asked {
     operators: Vec<[u8; 32]>,
     challenge: [u8; 32],
     document: Vec<u8>,
+    approval_key: [u8; 32],
 }
 
 fn hex_32(name: &str, text: &str) -> Result<[u8; 32], ApiError> {
@@ -117,6 +119,7 @@ fn asked(request: &PairRequest) -> Result<Asked, ApiError> {
         role,
         operators,
         challenge: hex_32("challenge", &request.challenge)?,
+        approval_key: hex_32("approval_key", &request.approval_key)?,
         document: STANDARD.decode(&request.document).map_err(|_| ApiError::malformed("document: expected base64"))?,
     })
 }
@@ -166,6 +169,7 @@ fn attested(app: &App, asked: &Asked, request: &PairRequest, claims: &PairingCla
         user: claims.user.as_str(),
         jti: &claims.jti,
         role: role_str(asked.role),
+        approval_key: asked.approval_key,
     };
     if document.public_key.as_deref() != Some(asked.party.0.as_slice()) {
         return Err(refused("expected the document's public key to be the party's identity".to_owned()));
@@ -224,6 +228,7 @@ async fn cosigner(
     let cosigner = Cosigner {
         party: asked.party,
         device_id: device_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        name: known.as_ref().map(|k| k.name.clone()).unwrap_or_default(),
         instance: asked.instance,
         role: asked.role,
         operators: request.operators.clone(),
@@ -278,6 +283,15 @@ async fn checked(app: &Arc<App>, request: Request) -> Result<Json<PairAnswer>, A
     whole(async move { store_pairing(&app, &request, &claims, &asked, &document).await }).await
 }
 
+/// Configuration changes that wait for a word of this API user under another key: it cannot come any more.
+async fn asked_elsewhere(write: &mut Write, paired: &PairedUser) -> Result<Vec<ChangeId>, ApiError> {
+    let now = Approver { party: paired.party, approval_key: paired.approval_key.unwrap_or_default() };
+    let open = changes::open(write).await?;
+    let other =
+        open.iter().filter(|c| c.change.signer == paired.user && c.approver.as_ref().is_some_and(|a| *a != now));
+    Ok(other.map(|c| c.change.id).collect())
+}
+
 async fn store_pairing(
     app: &App,
     request: &PairRequest,
@@ -295,13 +309,15 @@ async fn store_pairing(
         return refuse(Code::NotAllowed, detail);
     }
     let before = cosigners::user(&mut write, claims.user.as_str()).await?;
-    if before.as_ref().is_some_and(|b| b.party != asked.party) {
+    // Once its co-signer's operators removed it, another co-signer may have it.
+    if before.as_ref().is_some_and(|b| b.party != asked.party && !b.is_gone()) {
         return refuse(Code::Conflict, "this API user is paired with another co-signer: create another API user");
     }
     use_token(&mut write, claims, &asked.party, before.as_ref()).await?;
     let (cosigner, unchanged) = cosigner(&mut write, app, asked, request, document).await?;
     let same = |b: &PairedUser| b.auto_approve == request.auto_approve && b.require_intent == request.require_intent;
-    let carried = unchanged && before.as_ref().is_some_and(|b| b.approved && same(b));
+    let stays = |b: &PairedUser| b.party == asked.party && !b.is_gone();
+    let carried = unchanged && before.as_ref().is_some_and(|b| b.approved && same(b) && stays(b));
     let approved = app.approve_pairings == ApprovePairings::AtOnce || carried;
     let paired = PairedUser {
         user: claims.user.clone(),
@@ -312,6 +328,9 @@ async fn store_pairing(
         paired_at_ms: now_ms(),
         jti: Some(claims.jti.clone()),
         confirmed: false,
+        approval_key: Some(asked.approval_key),
+        said: None,
+        gone_at_ms: None,
     };
     cosigners::save_user(&mut write, &paired).await?;
     let stands = cosigners::is_approved(&mut write, &asked.party).await?;
@@ -321,15 +340,21 @@ async fn store_pairing(
     let jti_before = before.as_ref().and_then(|b| b.jti.as_deref());
     tokens::insert_refresh(&mut write, &refresh_token, &asked.party, &claims.jti, jti_before, now_ms()).await?;
     let detail = format!(
-        "party {} operators {} measurements {} auto_approve {} require_intent {}",
+        "party {} operators {} measurements {} auto_approve {} require_intent {} approval_key {}",
         asked.party,
         request.operators.join(","),
         cosigner.measurements.values().cloned().collect::<Vec<_>>().join(","),
         request.auto_approve,
-        request.require_intent
+        request.require_intent,
+        request.approval_key
     );
     audit::append(&mut write, now_ms(), claims.user.as_str(), "cosigner.pair", &cosigner.device_id, &detail).await?;
+    let asked_before = asked_elsewhere(&mut write, &paired).await?;
     write.commit().await?;
+    for change in asked_before {
+        // The coordinator may be gone: the process is stopping then.
+        let _ = app.service.tell(Input::CancelChange { change }).await;
+    }
     if !stands {
         // What already runs was opened on an approval that is no more.
         app.hub.cut(&asked.party);

@@ -4,19 +4,21 @@ use super::App;
 use super::auth::{Caller, EDITORS, READERS};
 use super::errors::ApiError;
 use super::once::{self, Begun};
+use super::transaction_view::shown;
 use super::whole::whole;
 use super::{json, keys, vault as accounts};
 use crate::ceremony::{Input, TransactionRecord, TransactionStatus};
-use crate::clock::now_ms;
-use crate::content::{self, Content};
-use crate::store::transactions::{self, Columns, Filter, StoredTransaction};
-use crate::store::{Write, ceremonies, vault};
+use crate::content::{self, Content, Wanted, What};
+use crate::evm::amount::wei_of_gwei;
+use crate::evm::transaction::{Transfer, Unsigned};
+use crate::store::transactions::{self, Columns, Filter};
+use crate::store::{Write, ceremonies, evm_nonces, vault};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_wire::ids::TransactionId;
-use countersign_wire::refusal::{Code, Refusal};
+use countersign_wire::refusal::Code;
 use countersign_wire::transaction::TransactionRequest;
 use countersign_wire::{Bytes, Text};
 use serde::Deserialize;
@@ -71,78 +73,6 @@ impl ListQuery {
     }
 }
 
-/// The sub-status: why a transaction ended as it did, or that a signature may exist all the same.
-fn sub_status(record: &TransactionRecord, now_ms: u64) -> String {
-    let code = || record.reason.as_ref().map(|r| r.code.as_str().to_uppercase()).unwrap_or_default();
-    match record.status {
-        TransactionStatus::Cancelled | TransactionStatus::Timeout | TransactionStatus::Failed
-            if record.signature_may_exist(now_ms) =>
-        {
-            "SIGNATURE_MAY_EXIST".to_owned()
-        }
-        TransactionStatus::Rejected if record.reason.as_ref().is_some_and(|r| r.code == Code::Rejected) => {
-            "REJECTED_BY_CALLBACK_HANDLER".to_owned()
-        }
-        TransactionStatus::PendingAuthorization if record.waiting => "WAITING_FOR_CALLBACK_HANDLER".to_owned(),
-        status if status.is_final() => code(),
-        _ => String::new(),
-    }
-}
-
-fn refusal(refusal: &Refusal) -> Value {
-    value!({"code": refusal.code.as_str(), "detail": refusal.detail.as_str()})
-}
-
-fn signed_messages(record: &TransactionRecord, content: &Content) -> Vec<Value> {
-    let signed = content.messages.iter().zip(&record.signatures);
-    let shown = signed.filter_map(|((content, _), signature)| {
-        let signature = signature.as_ref()?;
-        let (r, s) = (hex::encode(signature.r), hex::encode(signature.s));
-        Some(value!({
-            "content": content,
-            "algorithm": "MPC_ECDSA_SECP256K1",
-            "derivationPath": record.path.elements(),
-            "publicKey": hex::encode(record.public_key),
-            "signature": {"fullSig": format!("{r}{s}"), "r": r, "s": s, "v": signature.v},
-        }))
-    });
-    shown.collect()
-}
-
-fn shown(stored: &StoredTransaction) -> Result<Value, ApiError> {
-    let record = &stored.record;
-    let content = content::read(&record.request.body).map_err(|e| ApiError::internal(&e))?;
-    let signed = signed_messages(record, &content);
-    let body: Value = serde_json::from_slice(&record.request.body).map_err(|e| ApiError::internal(&e))?;
-    let ended = record.status.is_final();
-    let rejected = record.status == TransactionStatus::Rejected;
-    let completed = record.status == TransactionStatus::Completed;
-    let reason = record.reason.as_ref();
-    let trouble = reason.filter(|_| !ended).map(|r| value!({"type": "WARN", "message": r.to_string()}));
-    let signer = record.request.signer.as_str();
-    Ok(value!({
-        "id": record.request.transaction.to_string(),
-        "externalTxId": stored.external_tx_id,
-        "status": record.status.as_str(),
-        "subStatus": sub_status(record, now_ms()),
-        "operation": record.operation.as_str(),
-        "note": content.note.unwrap_or_default(),
-        "assetId": content.asset.id,
-        "source": {"type": "VAULT_ACCOUNT", "id": content.vault_account.to_string()},
-        "createdAt": record.created_at_ms,
-        "lastUpdated": record.updated_at_ms,
-        "createdBy": stored.initiator,
-        "signedBy": if completed { vec![signer] } else { Vec::new() },
-        "rejectedBy": if rejected { signer } else { "" },
-        "signerId": signer,
-        "keyId": record.request.key.to_string(),
-        "extraParameters": body.get("extraParameters"),
-        "signedMessages": signed,
-        "rejection": reason.filter(|_| ended && !completed).map(refusal),
-        "systemMessages": trouble.into_iter().collect::<Vec<_>>(),
-    }))
-}
-
 /// `GET /transactions`
 pub async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>, ApiError> {
     caller.require(&READERS)?;
@@ -173,6 +103,42 @@ pub async fn by_external(
     Ok(Json(shown(&stored.ok_or_else(|| ApiError::not_found("transaction with the externalTxId", &id))?)?))
 }
 
+/// The transaction of a transfer. Its nonce is its own from here on: a retry sends the same bytes.
+async fn build(
+    app: &App,
+    write: &mut Write,
+    transaction: &TransactionId,
+    content: &Content,
+    wanted: &Wanted,
+) -> Result<Unsigned, ApiError> {
+    let (account, asset) = (content.vault_account, content.asset);
+    let settings = app.assets.iter().find(|settings| settings.id == asset.id);
+    let fee = |name: &str, given: Option<u128>, configured: Option<&String>| {
+        let configured = || configured.and_then(|text| wei_of_gwei(text).ok());
+        given.or_else(configured).ok_or_else(|| {
+            let message =
+                format!("expected {name} (Gwei): the workspace's configuration has no default for {}", asset.id);
+            ApiError::malformed(message)
+        })
+    };
+    let max_fee = fee("maxFee", wanted.max_fee, settings.and_then(|s| s.max_fee_gwei.as_ref()))?;
+    let priority_fee = fee("priorityFee", wanted.priority_fee, settings.and_then(|s| s.priority_fee_gwei.as_ref()))?;
+    if priority_fee > max_fee {
+        return Err(ApiError::malformed("expected a priorityFee of at most maxFee, of which it is a part"));
+    }
+    let nonce = evm_nonces::next(write, account, asset.id, settings.map_or(0, |s| s.first_nonce)).await?;
+    evm_nonces::hold(write, account, asset.id, nonce, transaction).await?;
+    Ok(Unsigned::transfer(&Transfer {
+        chain_id: asset.chain_id,
+        nonce,
+        to: wanted.to,
+        value: wanted.value,
+        gas_limit: wanted.gas_limit,
+        max_fee,
+        priority_fee,
+    }))
+}
+
 /// The request as it goes to every co-signer, and what this workspace read out of it.
 async fn record_of(
     app: &App,
@@ -200,8 +166,14 @@ async fn record_of(
     }
     keys::approved(write, key.purpose.signer.as_str()).await?;
     let too_long = |e: countersign_wire::OutOfBounds| ApiError::malformed(e.to_string());
+    let transaction = TransactionId(*uuid::Uuid::new_v4().as_bytes());
+    let unsigned = match &content.what {
+        What::Transfer(wanted) => Some(build(app, write, &transaction, content, wanted).await?.bytes()),
+        What::Messages(_) | What::Transaction(_) => None,
+    };
+    let messages = content.messages(unsigned.as_deref());
     let request = TransactionRequest {
-        transaction: TransactionId(*uuid::Uuid::new_v4().as_bytes()),
+        transaction,
         group: key.group,
         key: key.key,
         signer: key.purpose.signer,
@@ -209,8 +181,9 @@ async fn record_of(
         path: Text::new(caller.uri.clone()).map_err(too_long)?,
         body: Bytes::new(caller.body.to_vec()).map_err(too_long)?,
         token: Some(Text::new(caller.token.clone()).map_err(too_long)?),
+        unsigned: unsigned.map(Bytes::new).transpose().map_err(too_long)?,
     };
-    let digests = content.messages.iter().map(|(_, digest)| *digest).collect();
+    let digests = messages.iter().map(|(_, digest)| *digest).collect();
     let authorise_ms = app.deadlines.authorisation.saturating_mul(1000);
     Ok(TransactionRecord::new(
         request,

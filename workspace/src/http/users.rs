@@ -2,20 +2,26 @@
 
 use super::App;
 use super::auth::{ADMINS, Caller};
+use super::changes::{self as pending, Asked};
 use super::errors::ApiError;
 use super::once::{self, Begun};
+use super::whole::whole;
 use super::{json, pairing};
+use crate::ceremony::Payload;
+use crate::changes::{ADD_USER, Wish, new_id};
 use crate::clock::now_ms;
 use crate::pairing_token;
 use crate::store::users::{User, UserRole};
-use crate::store::{audit, cosigners, pairing as tokens, users};
+use crate::store::{audit, changes, cosigners, pairing as tokens, users};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use countersign_token::{Algorithm, PublicKey};
+use countersign_wire::ids::ChangeId;
 use serde::Deserialize;
 use serde_json::{Value, json as value};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 #[derive(Deserialize)]
@@ -68,25 +74,54 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller) -> Result<Respo
     if !may_create(caller.user.role, role) {
         return Err(ApiError::forbidden(format!("only an owner may create an API user of role {role}")));
     }
-    let id = uuid::Uuid::new_v4().to_string();
+    let change = new_id();
     let user = User {
-        id: id.parse().map_err(|e| ApiError::internal(&e))?,
+        id: change.to_string().parse().map_err(|e| ApiError::internal(&e))?,
         name: json::name("name", &new.name)?,
         role,
         public_key: public_key(role, new.public_key_pem.as_deref())?,
         created_at_ms: now_ms(),
     };
-    let mut write = match once::begin(&app, &caller).await? {
+    whole(async move { add(&app, &caller, change, &user).await }).await
+}
+
+async fn add(app: &App, caller: &Caller, change: ChangeId, user: &User) -> Result<Response, ApiError> {
+    let mut write = match once::begin(app, caller).await? {
         Begun::Answered(response) => return Ok(response),
         Begun::New(write) => write,
     };
-    if users::count(&mut write).await? >= app.limits.max_api_users {
-        return Err(ApiError::busy(format!("this workspace has {} API users, its limit", app.limits.max_api_users)));
+    let open = changes::open(&mut write).await?;
+    let coming = open.iter().filter(|c| matches!(c.payload, Payload::AddUser { .. })).count();
+    let count = users::count(&mut write).await?.saturating_add(u64::try_from(coming).unwrap_or(u64::MAX));
+    if count >= app.limits.max_api_users {
+        let message =
+            format!("this workspace has {} API users or changes that add one, its limit", app.limits.max_api_users);
+        return Err(ApiError::busy(message));
     }
-    users::insert(&mut write, &user).await?;
-    let actor = caller.user.id.as_str();
-    audit::append(&mut write, now_ms(), actor, "api_user.create", user.id.as_str(), role.as_str()).await?;
-    once::finish(&app, write, &caller, StatusCode::CREATED, &shown(&user)).await
+    let wish = Wish {
+        id: change,
+        kind: ADD_USER,
+        extra_info: value!({
+            "userId": user.id.as_str(), "userName": user.name, "role": user.role.as_str(), "userType": "API",
+            "publicKeySha256": user.public_key.as_ref().map(|key| hex::encode(Sha256::digest(key))),
+        }),
+        payload: Payload::AddUser {
+            id: user.id.clone(),
+            name: user.name.clone(),
+            role: user.role.as_str().to_owned(),
+            public_key: user.public_key.clone(),
+        },
+    };
+    let more = value!({"name": user.name, "role": user.role.as_str()});
+    match pending::ask(app, caller, write, wish, &more).await? {
+        Asked::Waits(response) => Ok(response),
+        Asked::AtOnce(mut write) => {
+            let actor = caller.user.id.as_str();
+            let role = user.role.as_str();
+            audit::append(&mut write, now_ms(), actor, "api_user.create", user.id.as_str(), role).await?;
+            once::finish(app, write, caller, StatusCode::CREATED, &shown(user)).await
+        }
+    }
 }
 
 /// `POST /management/api_users/{id}/pairing_token`
@@ -106,7 +141,8 @@ pub async fn pairing_token(
         return Err(ApiError::malformed(message));
     }
     // A pairing whose answer was lost goes on with another token; the co-signer that began it has to give it.
-    if let Some(paired) = cosigners::user(&mut write, &id).await?.filter(|paired| paired.confirmed) {
+    if let Some(paired) = cosigners::user(&mut write, &id).await?.filter(|paired| paired.confirmed && !paired.is_gone())
+    {
         let cosigner = cosigners::get(&mut write, &paired.party).await?.map(|c| c.device_id).unwrap_or_default();
         let message =
             format!("this API user is paired with co-signer {cosigner}; create another one for another co-signer");

@@ -6,7 +6,7 @@ use super::errors::ApiError;
 use super::once::{self, Begun};
 use super::whole::whole;
 use super::{json, keys, vault as accounts};
-use crate::asset::{self, Asset, OPERATIONS};
+use crate::asset::{self, Asset, OPERATIONS, OPERATIONS_WITHOUT_RAW};
 use crate::ceremony::{Input, KeyRecord};
 use crate::clock::now_ms;
 use crate::store::users::UserRole;
@@ -205,7 +205,7 @@ async fn chosen(db: &mut SqliteConnection, signer: &str, asset: &Asset) -> Resul
 /// the key is made without it.
 async fn key_of(app: &App, write: &mut Write, signer: &str, asset: &Asset) -> Result<KeyRecord, ApiError> {
     match chosen(write, signer, asset).await? {
-        Some(known) if is_raw_refused(&known) => new_key(app, write, signer, asset, &[Operation::TypedMessage]).await,
+        Some(known) if is_raw_refused(&known) => new_key(app, write, signer, asset, &OPERATIONS_WITHOUT_RAW).await,
         Some(known) => Ok(known),
         None => {
             let all = ceremonies::keys_of(write, signer, asset.coin_type).await?.into_iter().map(|k| k.record);

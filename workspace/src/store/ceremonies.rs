@@ -1,6 +1,6 @@
 //! Records of the coordinator: groups and keys. Transactions and certificates are in their own files.
 
-use super::{Store, StoreError, fixed, loaded, stored, transactions, vault};
+use super::{Store, StoreError, audit, changes, cosigners, evm_nonces, fixed, loaded, stored, transactions, vault};
 use crate::ceremony::{GroupRecord, KeyRecord, Record, Snapshot};
 use countersign_wire::Message;
 use countersign_wire::ids::{GroupId, KeyId};
@@ -32,8 +32,14 @@ pub async fn save(db: &mut SqliteConnection, record: &Record, now_ms: u64) -> Re
     match record {
         Record::Group(record) => save_group(db, record, now_ms).await,
         Record::Key(record) => save_key(db, record, now_ms).await,
-        Record::Transaction(record) => transactions::update(db, record).await,
+        Record::Transaction(record) => {
+            transactions::update(db, record).await?;
+            evm_nonces::settle(db, record).await
+        }
         Record::Certificate(record) => vault::save_certificate(db, record).await,
+        Record::Change(record) => changes::save(db, record, now_ms).await,
+        Record::Users(said) => cosigners::said(db, said, now_ms).await,
+        Record::Audit(note) => audit::append(db, now_ms, &note.actor, note.action, &note.subject, &note.detail).await,
     }
 }
 
@@ -162,5 +168,6 @@ pub async fn snapshot(store: &Store) -> Result<Snapshot, StoreError> {
         groups: groups(&mut read).await?.into_iter().map(|g| g.record).collect(),
         keys: keys(&mut read, None, u32::MAX).await?.into_iter().map(|k| k.record).collect(),
         transactions: transactions::open(&mut read).await?,
+        changes: changes::open(&mut read).await?,
     })
 }

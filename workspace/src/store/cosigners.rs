@@ -1,8 +1,10 @@
 //! Co-signers and which API users they are paired with.
 
-use super::{StoreError, fixed, loaded, parsed, stored};
+use super::{StoreError, audit, fixed, loaded, parsed, stored};
+use crate::ceremony::CosignerUsers;
 use countersign_wire::group::Role;
 use countersign_wire::ids::{ApiUserId, InstanceId, PartyId};
+use countersign_wire::status::ApprovalKind;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ pub struct Cosigner {
     pub party: PartyId,
     /// Its id in the HTTP API.
     pub device_id: String,
+    /// Its name, as it said last; may be empty.
+    pub name: String,
     /// Its instance's identity.
     pub instance: InstanceId,
     /// Its role.
@@ -55,6 +59,30 @@ pub struct PairedUser {
     pub jti: Option<String>,
     /// Whether its answer arrived: its refresh token has been used.
     pub confirmed: bool,
+    /// The user's approval key (Ed25519), as it was attested; none where it was paired before there were any.
+    pub approval_key: Option<[u8; 32]>,
+    /// What its co-signer said last about how its requests are approved.
+    pub said: Option<Said>,
+    /// Unix ms since when its co-signer says no more that it has this user: operators removed it.
+    pub gone_at_ms: Option<u64>,
+}
+
+/// How a co-signer says that a user's requests are approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// By whom.
+    pub approval: ApprovalKind,
+    /// Digest of the whole setting.
+    pub digest: [u8; 32],
+}
+
+/// A kind of approval as the HTTP API shows it.
+pub fn approval_str(kind: ApprovalKind) -> &'static str {
+    match kind {
+        ApprovalKind::None => "NONE",
+        ApprovalKind::Handler => "HANDLER",
+        ApprovalKind::Auto => "AUTO",
+    }
 }
 
 impl Cosigner {
@@ -68,7 +96,16 @@ impl Cosigner {
 impl PairedUser {
     /// As the HTTP API shows it.
     pub fn status(&self) -> &'static str {
-        if self.approved { "COMPLETED" } else { "WAITING_FOR_APPROVAL" }
+        match (self.is_gone(), self.approved) {
+            (true, _) => "UNPAIRED",
+            (false, true) => "COMPLETED",
+            (false, false) => "WAITING_FOR_APPROVAL",
+        }
+    }
+
+    /// Whether its co-signer's operators removed it.
+    pub fn is_gone(&self) -> bool {
+        self.gone_at_ms.is_some()
     }
 }
 
@@ -93,6 +130,7 @@ fn cosigner(row: &SqliteRow) -> Result<Cosigner, StoreError> {
     Ok(Cosigner {
         party: PartyId(fixed("party", row.try_get("party")?)?),
         device_id: row.try_get("device_id")?,
+        name: row.try_get("name")?,
         instance: InstanceId(fixed("instance", row.try_get("instance")?)?),
         role,
         operators: serde_json::from_str(row.try_get("operators")?).map_err(json_error("operators"))?,
@@ -106,7 +144,16 @@ fn cosigner(row: &SqliteRow) -> Result<Cosigner, StoreError> {
     })
 }
 
+fn said_of(row: &SqliteRow) -> Result<Option<Said>, StoreError> {
+    let kinds = [ApprovalKind::None, ApprovalKind::Handler, ApprovalKind::Auto];
+    let Some(text) = row.try_get::<Option<&str>, _>("approval")? else { return Ok(None) };
+    let approval = kinds.into_iter().find(|kind| approval_str(*kind) == text);
+    let approval = approval.ok_or_else(|| StoreError::Value { what: "approval", detail: text.to_owned() })?;
+    Ok(Some(Said { approval, digest: fixed("approval digest", row.try_get("approval_digest")?)? }))
+}
+
 fn paired_user(row: &SqliteRow) -> Result<PairedUser, StoreError> {
+    let approval_key: Option<&[u8]> = row.try_get("approval_key")?;
     Ok(PairedUser {
         user: parsed("API user id", row.try_get("user")?)?,
         party: PartyId(fixed("party", row.try_get("party")?)?),
@@ -116,6 +163,9 @@ fn paired_user(row: &SqliteRow) -> Result<PairedUser, StoreError> {
         paired_at_ms: loaded(row.try_get("paired_at_ms")?),
         jti: row.try_get("jti")?,
         confirmed: row.try_get("confirmed")?,
+        approval_key: approval_key.map(|key| fixed("approval key", key)).transpose()?,
+        said: said_of(row)?,
+        gone_at_ms: row.try_get::<Option<i64>, _>("gone_at_ms")?.map(loaded),
     })
 }
 
@@ -171,20 +221,60 @@ pub async fn list(db: &mut SqliteConnection) -> Result<Vec<Cosigner>, StoreError
 /// Stores a pairing of a user.
 pub async fn save_user(db: &mut SqliteConnection, new: &PairedUser) -> Result<(), StoreError> {
     let upsert = "INSERT INTO cosigner_users (user, party, status, auto_approve, require_intent, paired_at_ms, jti,
-        confirmed) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user) DO UPDATE SET status = excluded.status,
+        confirmed, approval_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user) DO UPDATE SET
+        party = excluded.party, status = excluded.status, approval_key = excluded.approval_key, gone_at_ms = NULL,
         auto_approve = excluded.auto_approve, require_intent = excluded.require_intent, jti = excluded.jti,
         confirmed = excluded.confirmed";
     sqlx::query(upsert)
         .bind(new.user.as_str())
         .bind(new.party.0.as_slice())
-        .bind(new.status())
+        .bind(if new.approved { "COMPLETED" } else { "WAITING_FOR_APPROVAL" })
         .bind(new.auto_approve)
         .bind(new.require_intent)
         .bind(stored(new.paired_at_ms))
         .bind(&new.jti)
         .bind(new.confirmed)
+        .bind(new.approval_key.as_ref().map(|key| key.as_slice()))
         .execute(db)
         .await?;
+    Ok(())
+}
+
+/// Takes down what a co-signer says about its name and its API users. Whom it does not name any more, and who was confirmed,
+/// was removed by its operators; named again, it is back.
+pub async fn said(db: &mut SqliteConnection, said: &CosignerUsers, now_ms: u64) -> Result<(), StoreError> {
+    let party = said.party.0.as_slice();
+    sqlx::query("UPDATE cosigners SET name = ? WHERE party = ?").bind(&said.name).bind(party).execute(&mut *db).await?;
+    let rows = sqlx::query("SELECT * FROM cosigner_users WHERE party = ?").bind(party).fetch_all(&mut *db).await?;
+    for row in &rows {
+        let known = paired_user(row)?;
+        let id = known.user.as_str();
+        match said.users.get(&known.user) {
+            Some((approval, digest)) => {
+                let update = "UPDATE cosigner_users SET approval = ?, approval_digest = ?, auto_approve = ?,
+                    gone_at_ms = NULL WHERE user = ?";
+                sqlx::query(update)
+                    .bind(approval_str(*approval))
+                    .bind(digest.as_slice())
+                    .bind(*approval == ApprovalKind::Auto)
+                    .bind(id)
+                    .execute(&mut *db)
+                    .await?;
+                if known.said.is_some_and(|before| before.digest != *digest) {
+                    let actor = format!("co-signer {}", said.party);
+                    let detail = format!("{} {}", approval_str(*approval), hex::encode(digest));
+                    audit::append(db, now_ms, &actor, "pairing.approval_changed", id, &detail).await?;
+                }
+            }
+            None if known.confirmed && !known.is_gone() => {
+                let update = "UPDATE cosigner_users SET gone_at_ms = ? WHERE user = ?";
+                sqlx::query(update).bind(stored(now_ms)).bind(id).execute(&mut *db).await?;
+                let actor = format!("co-signer {}", said.party);
+                audit::append(db, now_ms, &actor, "pairing.gone", id, "its operators removed the API user").await?;
+            }
+            None => {}
+        }
+    }
     Ok(())
 }
 

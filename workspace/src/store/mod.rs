@@ -5,11 +5,14 @@
 
 pub mod audit;
 pub mod ceremonies;
+pub mod changes;
 pub mod cosigners;
+pub mod evm_nonces;
 pub mod idempotency;
 pub mod nonces;
 pub mod pairing;
 pub mod transactions;
+pub mod unmanaged;
 pub mod users;
 pub mod vault;
 

@@ -56,7 +56,7 @@ fn transaction(row: &SqliteRow) -> Result<StoredTransaction, StoreError> {
     Ok(StoredTransaction {
         initiator: row.try_get("initiator")?,
         external_tx_id: row.try_get("external_tx_id")?,
-        record: TransactionRecord::decode(row.try_get("record")?)?,
+        record: TransactionRecord::load(row.try_get("record")?)?,
     })
 }
 
@@ -126,7 +126,7 @@ pub async fn id_of_external(db: &mut SqliteConnection, id: &str) -> Result<Optio
 pub async fn open(db: &mut SqliteConnection) -> Result<Vec<TransactionRecord>, StoreError> {
     let query = "SELECT record FROM transactions WHERE is_final = 0 ORDER BY created_at_ms";
     let rows = sqlx::query(query).fetch_all(db).await?;
-    rows.iter().map(|row| Ok(TransactionRecord::decode(row.try_get("record")?)?)).collect()
+    rows.iter().map(|row| Ok(TransactionRecord::load(row.try_get("record")?)?)).collect()
 }
 
 /// At most `limit` that were created before `before_ms` and about which nobody was asked yet, oldest first.
@@ -162,7 +162,9 @@ pub async fn measure_open(db: &mut SqliteConnection) -> Result<Open, StoreError>
 pub fn request_bytes(record: &TransactionRecord) -> u64 {
     let request = &record.request;
     let token = request.token.as_ref().map_or(0, |token| token.as_str().len());
-    let bytes = request.body.len().saturating_add(request.path.as_str().len()).saturating_add(token);
+    let unsigned = request.unsigned.as_ref().map_or(0, |unsigned| unsigned.len());
+    let body = request.body.len().saturating_add(request.path.as_str().len());
+    let bytes = body.saturating_add(token).saturating_add(unsigned);
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 

@@ -2,6 +2,7 @@
 
 use super::client::{Answer, Client, ok};
 use super::running::Running;
+use crate::ceremony::tests::handler::Control;
 use crate::ceremony::tests::party::{Out, Party, Wish};
 use cosigner_dev::{DocumentContent, DocumentSigner};
 use countersign_token::{Claims, unverified_payload};
@@ -12,6 +13,7 @@ use countersign_wire::pairing_http::{
     ACCESS_TOKEN_PATH, CHALLENGE_PATH, PAIR_PATH, PairingBinding, RELAY_PATH, pairing_binding,
 };
 use countersign_wire::relay::{RelayDown, RelayUp};
+use countersign_wire::status::ApprovalKind;
 use countersign_wire::{Bytes, Message, Signed};
 use futures_util::{SinkExt, StreamExt};
 use rand_chacha::ChaCha20Rng;
@@ -20,7 +22,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -44,6 +46,7 @@ pub struct Attempt {
     pub required: u16,
     pub auto_approve: bool,
     pub require_intent: bool,
+    pub approval_key: [u8; 32],
 }
 
 impl Attempt {
@@ -60,6 +63,7 @@ impl Attempt {
             required: 1,
             auto_approve: false,
             require_intent: true,
+            approval_key: [0xa9; 32],
         }
     }
 
@@ -85,6 +89,7 @@ impl Attempt {
             user: &user,
             jti: &jti,
             role: self.role,
+            approval_key: self.approval_key,
         };
         let now_ms = crate::clock::now_ms();
         let signer = DocumentSigner::issue(&running.root, "i-1-enc1", now_ms).unwrap();
@@ -103,7 +108,7 @@ impl Attempt {
             "party": hex::encode(self.party), "instance": hex::encode(INSTANCE), "role": self.role,
             "operators": self.operators.iter().map(hex::encode).collect::<Vec<_>>(), "required": self.required,
             "auto_approve": self.auto_approve, "require_intent": self.require_intent,
-            "version": "0.1.0",
+            "version": "0.1.0", "approval_key": hex::encode(self.approval_key),
         })
     }
 
@@ -122,6 +127,8 @@ pub struct Cosigner {
     pub party: PartyId,
     pub device: String,
     pub refresh_token: String,
+    /// Has its handler and its operators do something.
+    pub control: Arc<Mutex<Control>>,
     task: JoinHandle<()>,
 }
 
@@ -149,7 +156,11 @@ impl Cosigner {
         change(&mut party);
         party.workspace = running.made.workspace_id.parse().unwrap();
         let id = party.id();
-        let answer = ok(Attempt::new(id, role, &running.token(user).await).pair(running).await);
+        let control = Arc::clone(&party.control);
+        control.lock().unwrap().users.insert(user.parse().unwrap(), (ApprovalKind::Handler, [0x5e; 32]));
+        let approval_key = party.approval_key.public();
+        let attempt = Attempt { approval_key, ..Attempt::new(id, role, &running.token(user).await) };
+        let answer = ok(attempt.pair(running).await);
         let text = |name: &str| answer[name].as_str().unwrap().to_owned();
         let message_key = ok(running.owner.post_bare(CHALLENGE_PATH, &json!({"user_id": user})).await);
         let mut key = [0; 32];
@@ -163,7 +174,7 @@ impl Cosigner {
             rng,
         };
         let (device, refresh_token) = (text("deviceId"), text("refreshToken"));
-        Self { party: id, device, refresh_token, task: tokio::spawn(link.keep_up()) }
+        Self { party: id, device, refresh_token, control, task: tokio::spawn(link.keep_up()) }
     }
 }
 
@@ -230,6 +241,7 @@ impl Link {
     ) {
         let (mut sink, mut stream) = socket.split();
         let mut outs = vec![Out::Up(self.party.hello())];
+        outs.extend(self.party.users().map(Out::Up));
         outs.extend(self.party.resume());
         loop {
             for out in outs.drain(..) {
@@ -255,7 +267,7 @@ impl Link {
             let now_ms = crate::clock::now_ms();
             tokio::select! {
                 wish = wishes.recv() => outs = self.party.wish(now_ms, wish.unwrap()),
-                () = tokio::time::sleep(Duration::from_millis(500)) => outs = self.party.expire(now_ms),
+                () = tokio::time::sleep(Duration::from_millis(100)) => outs = self.party.expire(now_ms),
                 frame = stream.next() => match frame {
                     Some(Ok(Frame::Binary(bytes))) => outs = self.down(now_ms, &bytes),
                     Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod auth;
+mod changes;
 mod client;
 mod clocks;
 mod cosigner;
@@ -17,5 +18,6 @@ mod pairing_again;
 mod restart;
 mod running;
 mod signing;
+mod transfers;
 mod users;
 mod withdrawn;

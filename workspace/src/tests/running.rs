@@ -89,6 +89,24 @@ impl Running {
         Config::load(&self.folder.path().join("workspace.toml")).unwrap()
     }
 
+    /// More top-level keys of the configuration, for the next start.
+    pub fn add_to_config(&self, more: &str) {
+        let path = self.folder.path().join("workspace.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{more}\n{text}")).unwrap();
+    }
+
+    /// An API user whose creation waits for an approval, which comes.
+    pub async fn user_by_change(&self, name: &str, role: &str, key: usize) -> String {
+        let id = self.user(name, role, Some(key)).await;
+        let exists = || async {
+            let users = ok(self.owner.get("/v1/management/api_users").await);
+            users["users"].as_array().unwrap().iter().any(|user| user["id"] == id.as_str()).then_some(())
+        };
+        until("a user to be approved", exists).await;
+        id
+    }
+
     pub async fn stop(&mut self) {
         if let (Some(stop), Some(ended)) = (self.stop.take(), self.ended.take()) {
             let _ = stop.send(());

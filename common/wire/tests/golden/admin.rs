@@ -1,13 +1,13 @@
 //! Between an operator and an enclave.
 
 use super::variants::Variants;
-use super::{Book, bytes, group, list, purpose, text};
+use super::{Book, bytes, callback, group, list, purpose, text};
 use countersign_wire::Text;
 use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done};
 use countersign_wire::ceremony::GroupState;
 use countersign_wire::command::{
-    AddUser, ApprovalSetting, Change, Command, Handler, Initiator, Measurements, Network, OperatorSignature,
-    SignedCommand,
+    AddUser, ApprovalSetting, Change, Command, Handler, HandlerTls, Initiator, Measurements, Network,
+    OperatorSignature, RetrySchedule, SignedCommand,
 };
 use countersign_wire::dial::Address;
 use countersign_wire::group::Role;
@@ -33,10 +33,13 @@ fn initiator() -> Initiator {
 pub fn handler() -> Handler {
     Handler {
         url: text("https://handler.example"),
-        public_key: bytes(b"h"),
-        root: Some(bytes(b"r")),
+        keys: list(vec![bytes(b"h")]),
+        tls: HandlerTls::Root(bytes(b"r")),
         networks: list(vec![network()]),
         deadline_ms: 30_000,
+        retry: RetrySchedule { every_s: 180, times: 20 },
+        dated_requests: true,
+        own_request_key: true,
     }
 }
 
@@ -60,6 +63,7 @@ fn description() -> Description {
         instance: InstanceId([31; 32]),
         boot: BootId([17; 16]),
         version: text("1"),
+        name: text("first"),
         operators: list(vec![(OperatorId([33; 32]), text("alice"))]),
         required: 1,
         sealing_key: text("key"),
@@ -80,6 +84,7 @@ fn status() -> Status {
         party: PartyId([1; 32]),
         role: Role::Customer,
         link_up: true,
+        link_trouble: text("it was down"),
         require_intent: true,
         users: 1,
         initiators: 2,
@@ -94,10 +99,12 @@ fn status() -> Status {
         pairings: list(vec![pairing]),
         signatures: 52,
         sessions: 53,
+        unstored: 54,
+        host: Some((callback::health(), 55)),
     }
 }
 
-fn user() -> UserStatus {
+pub fn user() -> UserStatus {
     UserStatus {
         pairing: PAIRING,
         workspace: WorkspaceId([3; 16]),
@@ -105,10 +112,16 @@ fn user() -> UserStatus {
         approval: ApprovalKind::Handler,
         handler_url: text("https://handler.example"),
         allow_raw: true,
-        last_callback: Some((Some(Code::Rejected), 60)),
+        handler_mode: text("public key"),
+        confirmed: true,
+        last_attempt: Some(callback::attempt()),
         approved: 61,
         rejected: 62,
+        retried: 64,
         failed: 63,
+        waiting: 65,
+        retrying: 66,
+        certificate_expires_at_ms: Some(67),
     }
 }
 
@@ -137,6 +150,8 @@ pub fn add(book: &mut Book) {
         AdminRequest::Keys,
         AdminRequest::Initiators { pairing: PAIRING },
         AdminRequest::CallbackPublicKey { pairing: PAIRING },
+        AdminRequest::Callback { pairing: PAIRING, user: "signer".parse().unwrap() },
+        AdminRequest::Events { after: 1 },
         AdminRequest::Command(SignedCommand { command: bytes(b"c"), signatures: list(vec![signature]) }),
     ]);
     let answers = vec![
@@ -146,6 +161,8 @@ pub fn add(book: &mut Book) {
         AdminResponse::Keys(list(vec![key()])),
         AdminResponse::Initiators(list(vec![initiator()])),
         AdminResponse::PublicKey(bytes(b"k")),
+        AdminResponse::Callback(Box::new(callback::callback_status())),
+        AdminResponse::Events(callback::events()),
         AdminResponse::Refused(Refusal::new(Code::Rejected, "no")),
         AdminResponse::Done(Done::Claimed),
         AdminResponse::Done(Done::UserAdded {
@@ -159,6 +176,10 @@ pub fn add(book: &mut Book) {
         AdminResponse::Done(Done::InitiatorRemoved),
         AdminResponse::Done(Done::GroupAccepted { group: GroupId([4; 16]) }),
         AdminResponse::Done(Done::QuarantineCleared),
+        AdminResponse::Done(Done::ApprovalSet { request_key: bytes(b"k"), ended: 1 }),
+        AdminResponse::Done(Done::CallbackTested(Box::new(callback::test()))),
+        AdminResponse::Done(Done::UserRemoved { pairing_removed: true }),
+        AdminResponse::Done(Done::Renamed),
     ];
     let variant = |answer: &AdminResponse| match answer {
         AdminResponse::Done(done) => done.variant(),
@@ -176,6 +197,14 @@ pub fn add(book: &mut Book) {
         Change::RemoveInitiator { pairing: PAIRING, user: "client".parse().unwrap() },
         Change::AcceptGroup { pairing: PAIRING, group: group() },
         Change::ClearQuarantine { pairing: PAIRING, key: KeyId([6; 16]) },
+        Change::SetApproval {
+            pairing: PAIRING,
+            user: "signer".parse().unwrap(),
+            approval: ApprovalSetting::Handler(handler()),
+        },
+        Change::TestCallback { pairing: PAIRING, user: "signer".parse().unwrap() },
+        Change::RemoveUser { pairing: PAIRING, user: "signer".parse().unwrap() },
+        Change::Rename { name: text("first") },
     ];
     let command = |change| Command { instance: InstanceId([31; 32]), settings_epoch: 1, nonce: [32; 32], change };
     let commands = changes.into_iter().map(command).collect();

@@ -16,7 +16,10 @@ use countersign_wire::transaction::Approval;
 
 pub fn add(book: &mut Book) {
     book.every_field("algorithm", &[Algorithm::EcdsaSecp256k1]);
-    book.every_field("operation", &[Operation::Raw, Operation::TypedMessage]);
+    book.every_field(
+        "operation",
+        &[Operation::Raw, Operation::TypedMessage, Operation::Transfer, Operation::ContractCall],
+    );
     book.every_field("key-status", &[KeyStatus::Pending, KeyStatus::Ready, KeyStatus::Error]);
     book.every_field("role", &[Role::Customer, Role::Cloud]);
     book.every_field("subject", &[Subject::Aux(GroupId([4; 16])), Subject::Key(KeyId([6; 16]))]);

@@ -2,14 +2,15 @@
 
 use super::{Book, bytes, list, text};
 use countersign_wire::dial::{Address, DialAnswer, DialRequest, DialStep};
-use countersign_wire::host_link::{BlobWrite, Counter, FromEnclave, FromHost, LinkDown, Opening};
+use countersign_wire::host_link::{BlobWrite, Counter, CounterValue, FromEnclave, FromHost, LinkDown, Opening};
 use countersign_wire::ids::{BootId, PairingId};
 
 pub fn add(book: &mut Book) {
     let pairing = PairingId([19; 16]);
     book.every(vec![Opening::Control { boot: BootId([17; 16]), version: text("1") }, Opening::Dial]);
     let write = BlobWrite { name: text("blob"), value: Some(bytes(b"v")) };
-    let counter = Counter { name: text("c"), label: Some((text("l"), text("v"))), value: 2, monotonic: true };
+    let counter = |value| Counter { name: text("c"), labels: list(vec![(text("l"), text("v"))]), value };
+    let times = CounterValue::Histogram { buckets: list(vec![(5, 1)]), count: 2, sum_ms: 3 };
     book.every(vec![
         FromEnclave::LoadBlobs,
         FromEnclave::Persist { sequence: 1, fresh: true, writes: list(vec![write]) },
@@ -23,7 +24,10 @@ pub fn add(book: &mut Book) {
         FromEnclave::LinkSend { pairing, frame: bytes(b"f") },
         FromEnclave::Admin { connection: 1, packet: bytes(b"a") },
         FromEnclave::AdminClose { connection: 1 },
-        FromEnclave::Report { ready: true, counters: list(vec![counter]) },
+        FromEnclave::Report {
+            ready: true,
+            counters: list(vec![counter(CounterValue::Total(1)), counter(CounterValue::Gauge(2)), counter(times)]),
+        },
     ]);
     book.every(vec![
         FromHost::Welcome { version: text("1") },
@@ -37,6 +41,7 @@ pub fn add(book: &mut Book) {
         FromHost::AdminOpened { connection: 1 },
         FromHost::Admin { connection: 1, packet: bytes(b"a") },
         FromHost::AdminClosed { connection: 1 },
+        FromHost::Health(super::callback::health()),
     ]);
     book.every(vec![
         DialRequest::Resolve { name: text("handler.example") },

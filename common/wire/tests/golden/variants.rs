@@ -1,10 +1,11 @@
 //! The variants of every enum in messages, by exhaustive matches: a new variant does not compile before it is named here,
 //! and a name without a sample fails the test.
 
-use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done};
+use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done, TestStep};
 use countersign_wire::agreement::{Stage, Subject};
+use countersign_wire::callback::{AttemptResult, CallbackSubject, ChangeVerdict};
 use countersign_wire::ceremony::{CosignerMessage, GroupState, Work, WorkspaceMessage};
-use countersign_wire::command::{ApprovalSetting, Change};
+use countersign_wire::command::{ApprovalSetting, Change, HandlerTls};
 use countersign_wire::dial::{Address, DialAnswer, DialRequest, DialStep};
 use countersign_wire::group::Role;
 use countersign_wire::host_link::{FromEnclave, FromHost, LinkDown, Opening};
@@ -12,7 +13,7 @@ use countersign_wire::key::{Algorithm, KeyStatus, Operation};
 use countersign_wire::peer::{Packet, PeerMessage};
 use countersign_wire::refusal::Code;
 use countersign_wire::relay::{RelayDown, RelayUp};
-use countersign_wire::status::ApprovalKind;
+use countersign_wire::status::{ApprovalKind, Severity};
 use countersign_wire::transaction::Approval;
 
 pub trait Variants {
@@ -36,13 +37,15 @@ macro_rules! variants {
 
 variants!(Work: Aux => "aux", Keygen => "keygen", Sign => "sign");
 variants!(
-    WorkspaceMessage: ProposeGroup => "propose-group", Authorise => "authorise", Prepare => "prepare", Start => "start",
+    WorkspaceMessage: ProposeGroup => "propose-group", Authorise => "authorise",
+    ApproveChange => "approve-change", ProposeApproval => "propose-approval", Prepare => "prepare", Start => "start",
     Cancel => "cancel", Query => "query", Commit => "commit", Publish => "publish", Discard => "discard",
     Certify => "certify",
 );
 variants!(
-    CosignerMessage: Hello => "hello", GroupAccepted => "group-accepted", Authorised => "authorised",
-    AuthorisationRefused => "authorisation-refused", AuthorisationWaiting => "authorisation-waiting", Ready => "ready",
+    CosignerMessage: Hello => "hello", Users => "users", GroupAccepted => "group-accepted", Authorised => "authorised",
+    AuthorisationRefused => "authorisation-refused", AuthorisationWaiting => "authorisation-waiting",
+    ChangeWaiting => "change-waiting", ChangeDecided => "change-decided", ChangeRefused => "change-refused", Ready => "ready",
     Refused => "refused", Aborted => "aborted", SignatureDone => "signature-done", Acknowledged => "acknowledged",
     NeverHeld => "never-held", StillRunning => "still-running", KeyPublished => "key-published",
     Certificate => "certificate", CertificateRefused => "certificate-refused",
@@ -62,7 +65,7 @@ variants!(
 variants!(
     FromHost: Welcome => "welcome", Blob => "blob", BlobsEnd => "blobs-end", Persisted => "persisted",
     PersistFailed => "persist-failed", LinkUp => "link-up", LinkDown => "link-down", LinkData => "link-data",
-    AdminOpened => "admin-opened", Admin => "admin", AdminClosed => "admin-closed",
+    AdminOpened => "admin-opened", Admin => "admin", AdminClosed => "admin-closed", Health => "health",
 );
 variants!(DialRequest: Resolve => "resolve", Connect => "connect");
 variants!(DialAnswer: Resolved => "resolved", Connected => "connected", Failed => "failed");
@@ -70,24 +73,42 @@ variants!(AdminPacket: Handshake1 => "handshake-1", Handshake2 => "handshake-2",
 variants!(
     AdminRequest: Describe => "describe", Status => "status", Users => "users", Keys => "keys",
     Initiators => "initiators", CallbackPublicKey => "callback-public-key", Command => "command",
+    Callback => "callback", Events => "events",
 );
 variants!(
     AdminResponse: Described => "described", Status => "status", Users => "users", Keys => "keys",
-    Initiators => "initiators", PublicKey => "public-key", Done => "done", Refused => "refused",
+    Initiators => "initiators", PublicKey => "public-key", Callback => "callback",
+    Events => "events", Done => "done", Refused => "refused",
 );
 variants!(
     Done: Claimed => "done-claimed", UserAdded => "done-user-added", InitiatorAdded => "done-initiator-added",
     InitiatorRemoved => "done-initiator-removed", GroupAccepted => "done-group-accepted",
-    QuarantineCleared => "done-quarantine-cleared",
+    QuarantineCleared => "done-quarantine-cleared", ApprovalSet => "done-approval-set",
+    CallbackTested => "done-callback-tested", UserRemoved => "done-user-removed", Renamed => "done-renamed",
 );
 variants!(
     Change: Claim => "claim", AddUser => "add-user", AddInitiator => "add-initiator",
     RemoveInitiator => "remove-initiator", AcceptGroup => "accept-group", ClearQuarantine => "clear-quarantine",
+    SetApproval => "set-approval", TestCallback => "test-callback", RemoveUser => "remove-user", Rename => "rename",
 );
 
 // Inside of messages.
 variants!(Algorithm: EcdsaSecp256k1 => "ecdsa-secp256k1");
-variants!(Operation: Raw => "raw", TypedMessage => "typed-message");
+variants!(
+    Operation: Raw => "raw", TypedMessage => "typed-message", Transfer => "transfer", ContractCall => "contract-call",
+);
+variants!(HandlerTls: PublicRoots => "public-roots", Root => "root", Pinned => "pinned");
+variants!(
+    AttemptResult: Approved => "approved", Rejected => "rejected", Retry => "retry", Ignored => "ignored",
+    Failed => "failed",
+);
+variants!(CallbackSubject: Transaction => "transaction", Change => "change", Test => "test");
+variants!(ChangeVerdict: Approve => "approve", Reject => "reject", Ignore => "ignore");
+variants!(Severity: Info => "info", Warning => "warning", Error => "error");
+variants!(
+    TestStep: Resolve => "resolve", Connect => "connect", Tls => "tls", Http => "http", Signature => "signature",
+    Payload => "payload",
+);
 variants!(KeyStatus: Pending => "pending", Ready => "ready", Error => "error");
 variants!(Role: Customer => "customer", Cloud => "cloud");
 variants!(Subject: Aux => "aux", Key => "key");

@@ -1,16 +1,20 @@
 //! The two halves of the protocol: verifying the co-signer's JWT, and signing the answer.
 
 use crate::policy::Decision;
+use crate::question::{Malformed, Object};
 use anyhow::{Context, Result, bail};
+use axum::http::StatusCode;
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::Serialize;
-use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
-/// Why a request was not answered.
+/// How far a co-signer's clock may be off, where it dates its requests.
+const LEEWAY_SECONDS: u64 = 30;
+
+/// Why a request gets no answer. The co-signer takes any status but 200 as a failure, not as a rejection.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// Not signed by a known co-signer with RS256.
@@ -19,9 +23,30 @@ pub enum Refused {
     /// In strict mode a co-signer dates its requests.
     #[error("the request expired, or a clock is off")]
     Expired,
-    /// Signed by the co-signer, but not a question that this handler knows.
-    #[error("the payload is not as expected: {0}")]
-    Payload(serde_json::Error),
+    /// In the JSON mode.
+    #[error("the content type is not application/json")]
+    ContentType,
+    /// In the JSON mode.
+    #[error("the body is not a JSON object")]
+    Json,
+    /// A question that this handler does not know.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// The body is too long, for one.
+    #[error("{1}")]
+    Body(StatusCode, String),
+}
+
+impl Refused {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Signature | Self::Expired => StatusCode::UNAUTHORIZED,
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Json | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Body(status, _) => *status,
+        }
+    }
 }
 
 /// The co-signers' public keys and the own private key. The files of the public keys are read for every request: a key
@@ -32,13 +57,21 @@ pub struct Keys {
     algorithm: Algorithm,
 }
 
+/// The answer's payload: signed in the public-key mode, plain in the JSON mode.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+pub struct Answer<'a> {
     action: &'static str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection_reason: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    /// The answer to a request.
+    pub fn new(request_id: &'a str, decision: &'a Decision) -> Self {
+        Self { action: decision.action(), request_id, rejection_reason: decision.reason() }
+    }
 }
 
 impl Keys {
@@ -57,21 +90,26 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The payload, if a known co-signer signed it. The algorithm is fixed: what the token's header says of keys and
-    /// algorithms decides nothing.
-    pub fn verify(&self, body: &[u8]) -> Result<Value, Refused> {
+    /// The payload, if a known co-signer signed it.
+    ///
+    /// The algorithm is fixed: what the token's header says of keys and algorithms decides nothing. A token with an
+    /// audience (`aud`) is refused: co-signers never send one, so it was made for somebody else.
+    pub fn verify(&self, body: &[u8]) -> Result<Object, Refused> {
         let token = std::str::from_utf8(body).map_err(|_| Refused::Signature)?.trim();
         let mut rules = Validation::new(Algorithm::RS256);
         rules.required_spec_claims.clear();
-        rules.validate_exp = false; // the claim is optional: checked below, with its type
-        rules.validate_aud = false;
-        let payload = self.cosigner_keys().find_map(|key| jsonwebtoken::decode::<Value>(token, &key, &rules).ok());
-        let payload = payload.ok_or(Refused::Signature)?.claims;
-        match payload.get("exp") {
-            None => Ok(payload),
-            Some(exp) if exp.as_u64().is_some_and(|exp| exp > unix_seconds()) => Ok(payload),
-            Some(_) => Err(Refused::Expired),
+        rules.validate_nbf = true;
+        rules.leeway = LEEWAY_SECONDS;
+        for key in self.cosigner_keys() {
+            match jsonwebtoken::decode(token, &key, &rules) {
+                Ok(token) => return Ok(token.claims),
+                Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature | ErrorKind::ImmatureSignature) => {
+                    return Err(Refused::Expired);
+                }
+                Err(_) => {}
+            }
         }
+        Err(Refused::Signature)
     }
 
     fn cosigner_keys(&self) -> impl Iterator<Item = DecodingKey> {
@@ -88,16 +126,11 @@ impl Keys {
 
     /// The answer's JWT.
     pub fn sign(&self, request_id: &str, decision: &Decision) -> Result<String> {
-        let (action, rejection_reason) = match decision {
-            Decision::Approve => ("APPROVE", None),
-            Decision::Reject(reason) => ("REJECT", Some(reason.as_str())),
-            Decision::Ignore => ("IGNORE", None),
-        };
-        let answer = Answer { action, request_id, rejection_reason };
-        Ok(jsonwebtoken::encode(&Header::new(self.algorithm), &answer, &self.answer)?)
+        Ok(jsonwebtoken::encode(&Header::new(self.algorithm), &Answer::new(request_id, decision), &self.answer)?)
     }
 }
 
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
+/// The payload of the JSON mode. Nobody signed it.
+pub fn parse_json(body: &[u8]) -> Result<Object, Refused> {
+    serde_json::from_slice(body).map_err(|_| Refused::Json)
 }

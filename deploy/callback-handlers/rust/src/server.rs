@@ -1,150 +1,126 @@
-//! HTTPS: verify, decide, answer, log.
+//! The endpoints: verify, decide, answer, log.
 
-use crate::answers::Answers;
-use crate::policy::{ConfigChange, Decision, Policy, Transaction};
-use crate::protocol::{Keys, Refused};
-use anyhow::{Context, Result};
-use axum::Router;
+use crate::answers::{Answers, digest};
+use crate::policy::{Decision, decide, decide_on_change};
+use crate::policy_file::Rules;
+use crate::protocol::{Answer, Keys, Refused, parse_json};
+use crate::question::{ConfigChange, Object, Transaction};
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use axum::{Json, Router};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// Most bytes of a request.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long running requests may take after a signal to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the body of a request may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One way of asking: signed, where it has keys, or plain JSON.
 struct Handler {
-    keys: Keys,
-    policy: Policy,
+    keys: Option<Keys>,
+    rules: Arc<Rules>,
+    /// Each has its own: what nobody signed must not decide on what somebody did.
     answers: Mutex<Answers>,
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub async fn serve(
-    listen: SocketAddr,
-    tls: (PathBuf, PathBuf),
-    keys: Keys,
-    policy: Policy,
-    ready_file: Option<PathBuf>,
-) -> Result<()> {
-    // Already installed means installed by nobody else: this is the only place.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (certificate, key) = tls;
-    let tls = RustlsConfig::from_pem_file(&certificate, &key)
-        .await
-        .with_context(|| format!("cannot use {} with {}", certificate.display(), key.display()))?;
-    let handler = Arc::new(Handler { keys, policy, answers: Mutex::default() });
-    let routes = Router::new()
-        .route("/v2/tx_sign_request", post(transaction))
-        .route("/v2/config_change_sign_request", post(config_change))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(handler);
-
-    let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    info!(%address, "listening");
-    if let Some(path) = &ready_file {
-        write_ready_file(path, address).with_context(|| format!("cannot write {}", path.display()))?;
+/// The signed endpoints, where there are keys; the plain JSON ones, where they are wanted.
+pub fn routes(keys: Option<Keys>, rules: Rules, json: bool) -> Router {
+    let rules = Arc::new(rules);
+    let mut routes = Router::new().route("/healthz", get(|| async { "ok\n" }));
+    if keys.is_some() {
+        routes = routes.merge(endpoints("/v2", keys, rules.clone()));
     }
-    let handle = Handle::new();
-    tokio::spawn(stop_on_signal(handle.clone()));
-    axum_server::from_tcp(listener)?
-        .acceptor(RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_TIMEOUT))
-        .handle(handle)
-        .serve(routes.into_make_service())
-        .await?;
-    if let Some(path) = &ready_file {
-        let _ = fs::remove_file(path);
+    if json {
+        routes = routes.merge(endpoints("", None, rules));
     }
-    Ok(())
+    routes.layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
-fn write_ready_file(path: &Path, address: SocketAddr) -> std::io::Result<()> {
-    let text = json!({
-        "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "listen": address.to_string(),
-    });
-    let temporary = path.with_extension("tmp");
-    fs::write(&temporary, format!("{text:#}\n"))?;
-    fs::rename(temporary, path)
+fn endpoints(prefix: &str, keys: Option<Keys>, rules: Arc<Rules>) -> Router {
+    Router::new()
+        .route(&format!("{prefix}/tx_sign_request"), post(transaction))
+        .route(&format!("{prefix}/config_change_sign_request"), post(config_change))
+        .with_state(Arc::new(Handler { keys, rules, answers: Mutex::default() }))
 }
 
-async fn stop_on_signal(handle: Handle<SocketAddr>) {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    info!("stopping");
-    handle.graceful_shutdown(Some(STOP_TIMEOUT));
-}
-
-fn parse<T: DeserializeOwned>(payload: Value) -> Result<T, Refused> {
-    serde_json::from_value(payload).map_err(Refused::Payload)
-}
-
-async fn transaction(State(handler): State<Arc<Handler>>, body: Bytes) -> Response {
-    let asked = handler.keys.verify(&body).and_then(|payload| {
-        let content = payload.to_string();
-        Ok((content, parse::<Transaction>(payload)?))
-    });
-    let (content, transaction) = match asked {
-        Ok(asked) => asked,
-        Err(refused) => return refuse(&refused),
+async fn transaction(State(handler): State<Arc<Handler>>, request: Request) -> Response {
+    let started = Instant::now();
+    let path = request.uri().path().to_owned();
+    let parsed = handler.payload(request).await.and_then(|payload| Ok((Transaction::parse(&payload)?, payload)));
+    let (asked, payload) = match parsed {
+        Ok(parsed) => parsed,
+        Err(refused) => return refuse(&path, &refused),
     };
-    let (decision, again) = handler.once(&transaction.request_id, &content, || handler.policy.decide(&transaction));
+    let id = format!("transaction {}", asked.request_id);
+    let (decision, again) = handler.once(&id, &payload, || decide(&handler.rules, &asked));
+    let answer = handler.answer(&asked.request_id, &decision);
     info!(
-        request_id = transaction.request_id,
-        tx_id = transaction.tx_id,
-        operation = transaction.operation,
-        asset = transaction.asset,
-        signer_id = transaction.signer_id,
-        ?decision,
+        "requestId" = asked.request_id,
+        "txId" = asked.tx_id,
+        operation = asked.operation,
+        asset = asked.asset,
+        "signerId" = asked.signer_id,
+        test = asked.is_test,
+        action = decision.action(),
+        reason = decision.reason().unwrap_or_default(),
         again,
+        signed = handler.keys.is_some(),
+        microseconds = started.elapsed().as_micros(),
         "transaction"
     );
-    handler.answer(&transaction.request_id, &decision)
+    answer
 }
 
-async fn config_change(State(handler): State<Arc<Handler>>, body: Bytes) -> Response {
-    let asked = handler.keys.verify(&body).and_then(|payload| {
-        let content = payload.to_string();
-        Ok((content, parse::<ConfigChange>(payload)?))
-    });
-    let (content, change) = match asked {
-        Ok(asked) => asked,
-        Err(refused) => return refuse(&refused),
+async fn config_change(State(handler): State<Arc<Handler>>, request: Request) -> Response {
+    let started = Instant::now();
+    let path = request.uri().path().to_owned();
+    let parsed = handler.payload(request).await.and_then(|payload| Ok((ConfigChange::parse(&payload)?, payload)));
+    let (asked, payload) = match parsed {
+        Ok(parsed) => parsed,
+        Err(refused) => return refuse(&path, &refused),
     };
-    let (decision, again) = handler.once(&change.request_id, &content, || handler.policy.decide_change(&change));
-    info!(request_id = change.request_id, kind = change.kind, ?decision, again, "change of configuration");
-    handler.answer(&change.request_id, &decision)
+    let id = format!("change {}", asked.request_id);
+    let (decision, again) = handler.once(&id, &payload, || decide_on_change(&handler.rules, &asked));
+    let answer = handler.answer(&asked.request_id, &decision);
+    info!(
+        "requestId" = asked.request_id,
+        "type" = asked.kind,
+        action = decision.action(),
+        reason = decision.reason().unwrap_or_default(),
+        again,
+        signed = handler.keys.is_some(),
+        microseconds = started.elapsed().as_micros(),
+        "change of configuration"
+    );
+    answer
 }
 
 impl Handler {
-    fn once(&self, id: &str, content: &str, decide: impl FnOnce() -> Decision) -> (Decision, bool) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.get_or_decide(id, content.as_bytes(), decide)
+    async fn payload(&self, request: Request) -> Result<Object, Refused> {
+        let headers = request.headers().clone();
+        let body = body(request).await?;
+        match &self.keys {
+            // Whatever the content type: the signature says what it is.
+            Some(keys) => keys.verify(&body),
+            // A web page cannot send this type to another site without asking that site first.
+            None if !is_json(&headers) => Err(Refused::ContentType),
+            None => parse_json(&body),
+        }
+    }
+
+    fn once(&self, id: &str, payload: &Object, decide: impl FnOnce() -> Decision) -> (Decision, bool) {
+        let content = digest(payload);
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).get_or_decide(id, content, decide)
     }
 
     fn answer(&self, request_id: &str, decision: &Decision) -> Response {
-        match self.keys.sign(request_id, decision) {
+        let Some(keys) = &self.keys else { return Json(Answer::new(request_id, decision)).into_response() };
+        match keys.sign(request_id, decision) {
             Ok(token) => ([(header::CONTENT_TYPE, "application/jwt")], token).into_response(),
             Err(error) => {
                 warn!(%error, "could not sign the answer");
@@ -154,11 +130,20 @@ impl Handler {
     }
 }
 
-fn refuse(refused: &Refused) -> Response {
-    warn!(%refused, "refused");
-    let status = match refused {
-        Refused::Signature | Refused::Expired => StatusCode::UNAUTHORIZED,
-        Refused::Payload(_) => StatusCode::BAD_REQUEST,
-    };
-    (status, format!("{refused}\n")).into_response()
+async fn body(request: Request) -> Result<Bytes, Refused> {
+    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) => Err(Refused::Body(rejection.status(), rejection.body_text())),
+        Err(_) => Err(Refused::Body(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into())),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn refuse(path: &str, refused: &Refused) -> Response {
+    warn!(path, status = refused.status().as_u16(), error = %refused, "refused");
+    (refused.status(), format!("{refused}\n")).into_response()
 }

@@ -16,11 +16,11 @@ fn no_pairing(id: &PairingId) -> Refusal {
 }
 
 impl Serving {
-    fn pairing(&self, id: &PairingId) -> Result<&PairingState, Refusal> {
+    pub(crate) fn pairing(&self, id: &PairingId) -> Result<&PairingState, Refusal> {
         self.pairings.get(id).filter(|p| p.record.is_confirmed()).ok_or_else(|| no_pairing(id))
     }
 
-    fn pairing_mut(&mut self, id: &PairingId) -> Result<&mut PairingState, Refusal> {
+    pub(crate) fn pairing_mut(&mut self, id: &PairingId) -> Result<&mut PairingState, Refusal> {
         self.pairings.get_mut(id).filter(|p| p.record.is_confirmed()).ok_or_else(|| no_pairing(id))
     }
 
@@ -66,15 +66,27 @@ impl Serving {
             }
             Change::Rename { name } => {
                 self.settings.name = name;
+                self.pairings.values().for_each(|p| p.tell_users(cx, &self.settings.name));
                 Done::Renamed
             }
-            Change::SetApproval { .. } | Change::TestCallback { .. } | Change::RemoveUser { .. } => {
-                return Err(Refusal::new(Code::NotAllowed, "not yet"));
+            Change::SetApproval { pairing, user, approval } => {
+                self.set_approval(cx, &pairing, &user, approval, callback_key)?
+            }
+            Change::RemoveUser { pairing, user } => self.remove_user(cx, &pairing, &user)?,
+            Change::TestCallback { pairing, user } => {
+                self.test_callback(cx, connection, &pairing, &user)?;
+                self.count_command(cx);
+                return Ok(None);
             }
         };
+        self.count_command(cx);
+        Ok(Some(done))
+    }
+
+    /// A command was carried out: the next one names the next epoch.
+    fn count_command(&mut self, cx: &mut Cx<'_>) {
         self.settings.epoch = self.settings.epoch.saturating_add(1);
         cx.save(blobs::settings(), &self.settings);
-        Ok(Some(done))
     }
 
     pub(crate) fn describe(&self, cx: &Cx<'_>, nonce: [u8; 32]) -> Description {
@@ -93,7 +105,14 @@ impl Serving {
         }
     }
 
-    pub(crate) fn status(&self, cx: &Cx<'_>, nonce: [u8; 32], booted_at_ms: u64, primes_found: u8) -> Status {
+    pub(crate) fn status(
+        &self,
+        cx: &Cx<'_>,
+        nonce: [u8; 32],
+        booted_at_ms: u64,
+        primes_found: u8,
+        unstored: usize,
+    ) -> Status {
         let sessions: usize = self.pairings.values().map(|p| p.ceremonies.sessions.len()).sum();
         let confirmed = self.pairings.values().filter(|p| p.record.is_confirmed());
         Status {
@@ -103,8 +122,8 @@ impl Serving {
             pairings: List::cut(confirmed.map(|p| p.status(primes_found)).collect()),
             signatures: cx.counts.signatures,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
-            unstored: 0,
-            host: None,
+            unstored: u32::try_from(unstored).unwrap_or(u32::MAX),
+            host: cx.counts.host.clone(),
         }
     }
 

@@ -1,48 +1,130 @@
 //! What a handler's answer means. Lenient in how it is wrapped, strict in what it says.
 
 use super::handler::MAX_ANSWER_BYTES;
-use crate::input::{ExchangeFailure, ExchangeOutcome};
+use crate::input::{ExchangeFailure, ExchangeReport};
+use crate::limits::CLOCK_SKEW_MS;
 use countersign_token::{PublicKey, TokenError, strict_json, verify_within};
+use countersign_wire::admin::TestStep;
 use countersign_wire::limits::MAX_DETAIL_BYTES;
 use countersign_wire::refusal::{Code, Refusal};
 use serde_json::{Map, Value};
 
-/// The handler's word.
+/// What a handler can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It approves exactly what it was shown.
+    Approve,
+    /// It rejects: final for the request.
+    Reject,
+    /// It has no opinion.
+    Ignore,
+    /// It wants to be asked again later.
+    Retry,
+}
+
+impl Action {
+    const ALL: [Action; 4] = [Action::Approve, Action::Reject, Action::Ignore, Action::Retry];
+
+    /// As the protocol writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Approve => "APPROVE",
+            Action::Reject => "REJECT",
+            Action::Ignore => "IGNORE",
+            Action::Retry => "RETRY",
+        }
+    }
+}
+
+/// A valid answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The handler's word.
+    pub action: Action,
+    /// Its reason, without control characters, cut to [`MAX_DETAIL_BYTES`]; never empty.
+    pub reason: String,
+}
+
+/// Why there is no valid answer, and at which step of the call that showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The step.
+    pub step: TestStep,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// What an answer means for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It approved exactly what it was shown.
     Approved,
     /// It rejected: final for the request.
     Rejected {
-        /// Its reason, without control characters, cut to [`MAX_DETAIL_BYTES`].
+        /// Its reason.
         reason: String,
     },
-    /// There is no valid answer: the request is not approved, and may be asked about again.
+    /// It is asked again later.
+    Retry,
+    /// It has no opinion. Never for what is signed.
+    Ignored {
+        /// Its reason.
+        reason: String,
+    },
+    /// There is no valid answer: the request is not approved.
     Failed(Refusal),
 }
 
-/// Judges an exchange: `key` is the handler's pinned key, `request_id` that of the request it was shown.
-pub fn verdict(outcome: &ExchangeOutcome, key: &PublicKey, request_id: &str) -> Verdict {
-    judge(outcome, key, request_id).unwrap_or_else(Verdict::Failed)
+/// What a valid answer means. `may_ignore`: for configuration changes alone a handler may have no opinion.
+pub fn verdict(judged: Result<Said, Fault>, may_ignore: bool) -> Verdict {
+    match judged {
+        Err(fault) => Verdict::Failed(fault.refusal),
+        Ok(Said { action: Action::Approve, .. }) => Verdict::Approved,
+        Ok(Said { action: Action::Reject, reason }) => Verdict::Rejected { reason },
+        Ok(Said { action: Action::Retry, .. }) => Verdict::Retry,
+        Ok(Said { action: Action::Ignore, reason }) if may_ignore => Verdict::Ignored { reason },
+        Ok(Said { action: Action::Ignore, .. }) => {
+            let detail =
+                "the handler answered IGNORE to something that is to be signed: expected APPROVE, REJECT or RETRY";
+            Verdict::Failed(Refusal::new(Code::ActionUnsupported, detail))
+        }
+    }
 }
 
-fn judge(outcome: &ExchangeOutcome, key: &PublicKey, request_id: &str) -> Result<Verdict, Refusal> {
-    let answer = outcome.as_ref().map_err(failed)?;
+/// Judges an exchange. `keys` are the handler's: an answer is a token under any of them, or, where there is none, plain JSON,
+/// which TLS alone vouches for. `request_id` is that of the request it was shown, `now_ms` the time (Unix ms).
+pub fn judge(report: &ExchangeReport, keys: &[PublicKey], request_id: &str, now_ms: u64) -> Result<Said, Fault> {
+    let at = |step: TestStep| move |refusal: Refusal| Fault { step, refusal };
+    let answer = report.outcome.as_ref().map_err(|failure| failed(report, failure))?;
+    let http = at(TestStep::Http);
     match answer.status {
         200 => {}
         300..=399 => {
             let detail = format!("the handler redirected (HTTP {}): configure the URL that it means", answer.status);
-            return Err(Refusal::new(Code::Redirect, detail));
+            return Err(http(Refusal::new(Code::Redirect, detail)));
         }
         status => {
-            return Err(Refusal::new(Code::HttpStatus, format!("expected HTTP 200 of the handler, got {status}")));
+            return Err(http(Refusal::new(
+                Code::HttpStatus,
+                format!("expected HTTP 200 of the handler, got {status}"),
+            )));
         }
     }
-    let token = token(&answer.body)?;
-    let payload = verify_within(&token, key, MAX_ANSWER_BYTES).map_err(refused_token)?;
-    let said = strict_json::object(&payload).map_err(|e| malformed(format!("its payload: {e}")))?;
-    let answered = text(&said, "requestId")?;
-    if answered != request_id {
+    let text = text_of(&answer.body).map_err(http)?;
+    let said = if keys.is_empty() {
+        strict_json::object(text.as_bytes()).map_err(|e| at(TestStep::Payload)(malformed(e)))?
+    } else {
+        let payload = token(text).and_then(|token| verified(&token, keys)).map_err(at(TestStep::Signature))?;
+        let said = strict_json::object(&payload);
+        let said = said.map_err(|e| at(TestStep::Payload)(malformed(format!("its payload: {e}"))))?;
+        check_expiry(&said, now_ms).map_err(at(TestStep::Payload))?;
+        said
+    };
+    read(&said, request_id).map_err(at(TestStep::Payload))
+}
+
+fn read(said: &Map<String, Value>, request_id: &str) -> Result<Said, Refusal> {
+    if member(said, "requestId")? != request_id {
         let detail = format!("the handler answered another request than {request_id}");
         return Err(Refusal::new(Code::RequestIdMismatch, detail));
     }
@@ -52,15 +134,34 @@ fn judge(outcome: &ExchangeOutcome, key: &PublicKey, request_id: &str) -> Result
         Some(Value::String(reason)) => reason,
         Some(_) => return Err(malformed("rejectionReason is not a text")),
     };
-    match text(&said, "action")? {
-        "APPROVE" => Ok(Verdict::Approved),
-        "REJECT" => Ok(Verdict::Rejected { reason: printable(reason) }),
-        action @ ("RETRY" | "IGNORE") => {
-            let detail = format!("the handler answered {action}, which this co-signer does not support");
-            Err(Refusal::new(Code::ActionUnsupported, detail))
-        }
-        _ => Err(malformed("expected the action APPROVE or REJECT")),
+    let word = member(said, "action")?;
+    let action = Action::ALL.into_iter().find(|action| action.as_str() == word);
+    let action = action.ok_or_else(|| malformed("expected the action APPROVE, REJECT, IGNORE or RETRY"))?;
+    Ok(Said { action, reason: printable(reason) })
+}
+
+/// A handler need not date its answers. One that does is taken at its word (RFC 7519, section 4.1.4).
+fn check_expiry(said: &Map<String, Value>, now_ms: u64) -> Result<(), Refusal> {
+    let Some(exp) = said.get("exp") else { return Ok(()) };
+    let seconds = exp.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+    let seconds = seconds.ok_or_else(|| malformed("expected exp to be a number of seconds, or absent"))?;
+    // Seconds of a few thousand years are exact in a float, and a larger one is in the future anyhow.
+    if seconds * 1_000.0 + CLOCK_SKEW_MS as f64 >= now_ms as f64 {
+        return Ok(());
     }
+    Err(Refusal::new(Code::AnswerExpired, "the handler's answer had expired when it came: check the handler's clock"))
+}
+
+/// The payload of a token under any of the keys. The algorithm is the key's, never the header's.
+fn verified(token: &str, keys: &[PublicKey]) -> Result<Vec<u8>, Refusal> {
+    let mut refused = malformed("there is no key to verify it with");
+    for key in keys {
+        match verify_within(token, key, MAX_ANSWER_BYTES) {
+            Ok(payload) => return Ok(payload),
+            Err(error) => refused = refused_token(error),
+        }
+    }
+    Err(refused)
 }
 
 fn malformed(detail: impl std::fmt::Display) -> Refusal {
@@ -68,34 +169,50 @@ fn malformed(detail: impl std::fmt::Display) -> Refusal {
 }
 
 /// The reason code of each way in which an exchange ends without an answer.
-fn failed(failure: &ExchangeFailure) -> Refusal {
-    let code = match failure {
-        ExchangeFailure::Dns(_) => Code::Dns,
-        ExchangeFailure::AddressDenied(_) => Code::AddressDenied,
-        ExchangeFailure::Connect(_) => Code::Connect,
-        ExchangeFailure::Tls(_) => Code::TlsUntrusted,
-        ExchangeFailure::Pin(_) => Code::PinMismatch,
-        ExchangeFailure::Lost(_) => Code::ConnectionLost,
-        ExchangeFailure::Http(_) => Code::AnswerMalformed,
-        ExchangeFailure::TooLarge(_) => Code::AnswerTooLarge,
-        ExchangeFailure::Timeout(_) => Code::CallbackTimeout,
-        ExchangeFailure::Unavailable(_) => Code::Busy,
+fn failed(report: &ExchangeReport, failure: &ExchangeFailure) -> Fault {
+    let (code, step) = match failure {
+        ExchangeFailure::Dns(_) => (Code::Dns, TestStep::Resolve),
+        ExchangeFailure::AddressDenied(_) => (Code::AddressDenied, TestStep::Resolve),
+        ExchangeFailure::Connect(_) => (Code::Connect, TestStep::Connect),
+        ExchangeFailure::Tls(_) => (Code::TlsUntrusted, TestStep::Tls),
+        ExchangeFailure::Pin(_) => (Code::PinMismatch, TestStep::Tls),
+        ExchangeFailure::Lost(_) => (Code::ConnectionLost, TestStep::Http),
+        ExchangeFailure::Http(_) => (Code::AnswerMalformed, TestStep::Http),
+        ExchangeFailure::TooLarge(_) => (Code::AnswerTooLarge, TestStep::Http),
+        ExchangeFailure::Timeout(_) => (Code::CallbackTimeout, reached(report)),
+        ExchangeFailure::Unavailable(_) => (Code::Busy, TestStep::Connect),
     };
-    Refusal::new(code, format!("calling the handler: {failure}"))
+    Fault { step, refusal: Refusal::new(code, format!("calling the handler: {failure}")) }
 }
 
-/// The token: alone, or as a JSON string, and possibly with white space behind it.
-fn token(body: &[u8]) -> Result<String, Refusal> {
+/// The step at which the time was over: the first that did not end.
+fn reached(report: &ExchangeReport) -> TestStep {
+    match (&report.server, report.steps.tls_us, report.steps.connect_us, report.steps.resolve_us) {
+        (Some(_), ..) | (_, Some(_), ..) => TestStep::Http,
+        (None, None, Some(_), _) => TestStep::Tls,
+        (None, None, None, Some(_)) => TestStep::Connect,
+        (None, None, None, None) => TestStep::Resolve,
+    }
+}
+
+/// The body as text, without white space behind it.
+fn text_of(body: &[u8]) -> Result<&str, Refusal> {
     if body.len() > MAX_ANSWER_BYTES {
         let detail = format!("expected at most {MAX_ANSWER_BYTES} bytes of the handler, got {}", body.len());
         return Err(Refusal::new(Code::AnswerTooLarge, detail));
     }
     let text = std::str::from_utf8(body).map_err(|_| malformed("it is not UTF-8"))?;
     let text = text.trim_end_matches([' ', '\t', '\r', '\n']);
-    if !text.starts_with('"') {
-        return Ok(text.to_owned());
+    if text.is_empty() { Err(malformed("it is empty")) } else { Ok(text) }
+}
+
+/// The token: alone, or as a JSON string.
+fn token(text: &str) -> Result<String, Refusal> {
+    if text.starts_with('"') {
+        strict_json::from_slice(text.as_bytes()).map_err(malformed)
+    } else {
+        Ok(text.to_owned())
     }
-    strict_json::from_slice::<String>(text.as_bytes()).map_err(malformed)
 }
 
 fn refused_token(error: TokenError) -> Refusal {
@@ -108,7 +225,7 @@ fn refused_token(error: TokenError) -> Refusal {
     }
 }
 
-fn text<'a>(said: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
+fn member<'a>(said: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
     said.get(name).and_then(Value::as_str).ok_or_else(|| malformed(format!("expected {name} to be a text")))
 }
 
@@ -128,7 +245,7 @@ fn printable(reason: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::input::HttpAnswer;
+    use crate::input::{ExchangeOutcome, HttpAnswer};
     use countersign_token::{SigningKey, generate_p256, generate_rsa_2048};
     use serde_json::json;
     use std::sync::LazyLock;
@@ -137,6 +254,7 @@ mod tests {
         LazyLock::new(|| SigningKey::from_pkcs8_der(&generate_rsa_2048().unwrap()).unwrap());
     static P256: LazyLock<SigningKey> =
         LazyLock::new(|| SigningKey::from_pkcs8_der(&generate_p256().unwrap()).unwrap());
+    const NOW: u64 = 1_800_000_000_000;
     const ID: &str = "9c794cee-7e27-86c9-9e9a-ed68295ff06b";
 
     fn signed(payload: &Value) -> String {
@@ -151,8 +269,12 @@ mod tests {
         json!({"action": "APPROVE", "requestId": ID})
     }
 
+    fn under(outcome: &ExchangeOutcome, keys: &[PublicKey]) -> Verdict {
+        verdict(judge(&outcome.clone().into(), keys, ID, NOW), false)
+    }
+
     fn judged(outcome: &ExchangeOutcome) -> Verdict {
-        verdict(outcome, P256.public(), ID)
+        under(outcome, &[P256.public().clone()])
     }
 
     fn code(outcome: &ExchangeOutcome) -> Option<Code> {
@@ -166,7 +288,7 @@ mod tests {
     fn approve_and_reject_are_understood_under_both_kinds_of_key() {
         assert_eq!(judged(&body(signed(&approve()))), Verdict::Approved);
         let rsa = RSA.sign(approve().to_string().as_bytes(), None).unwrap();
-        assert_eq!(verdict(&body(rsa), RSA.public(), ID), Verdict::Approved);
+        assert_eq!(under(&body(rsa), &[RSA.public().clone()]), Verdict::Approved);
         let reject = json!({"action": "REJECT", "requestId": ID, "rejectionReason": "too\nmuch\u{1b}[31m"});
         assert_eq!(judged(&body(signed(&reject))), Verdict::Rejected { reason: "too much [31m".into() });
         for reason in [json!(null), json!(""), json!(" ")] {
@@ -194,7 +316,7 @@ mod tests {
             assert_eq!(judged(&body(wrapped.clone())), Verdict::Approved, "{wrapped:?}");
         }
         let chatty = json!({
-            "action": "APPROVE", "requestId": ID, "rejectionReason": "none", "iat": 1_700_000_000, "exp": 0, "more": {"a": 1},
+            "action": "APPROVE", "requestId": ID, "rejectionReason": "none", "iat": 1_700_000_000, "nbf": 0, "more": {"a": 1},
         });
         assert_eq!(judged(&body(signed(&chatty))), Verdict::Approved);
         let with_kid = P256.sign(approve().to_string().as_bytes(), Some("../key")).unwrap();
@@ -209,6 +331,8 @@ mod tests {
             (ExchangeFailure::AddressDenied(say()), Code::AddressDenied),
             (ExchangeFailure::Connect(say()), Code::Connect),
             (ExchangeFailure::Tls(say()), Code::TlsUntrusted),
+            (ExchangeFailure::Pin(say()), Code::PinMismatch),
+            (ExchangeFailure::Lost(say()), Code::ConnectionLost),
             (ExchangeFailure::Http(say()), Code::AnswerMalformed),
             (ExchangeFailure::TooLarge(1), Code::AnswerTooLarge),
             (ExchangeFailure::Timeout(1), Code::CallbackTimeout),
@@ -291,10 +415,81 @@ mod tests {
     }
 
     #[test]
-    fn retry_and_ignore_are_not_supported_and_approve_nothing() {
-        for action in ["RETRY", "IGNORE"] {
-            let answer = body(signed(&json!({"action": action, "requestId": ID})));
-            assert_eq!(code(&answer), Some(Code::ActionUnsupported));
+    fn t23_an_answer_that_says_itself_that_it_is_over_is_no_approval() {
+        let dated = |exp: Value| {
+            let mut answer = approve();
+            answer["exp"] = exp;
+            body(signed(&answer))
+        };
+        let now_s = NOW / 1_000;
+        let skew_s = CLOCK_SKEW_MS / 1_000;
+        for good in [json!(now_s), json!(now_s + 60), json!(now_s - skew_s), json!(now_s as f64 + 0.5), json!(1e300)] {
+            assert_eq!(judged(&dated(good.clone())), Verdict::Approved, "{good}");
         }
+        assert_eq!(code(&dated(json!(now_s - skew_s - 1))), Some(Code::AnswerExpired));
+        assert_eq!(code(&dated(json!(0))), Some(Code::AnswerExpired));
+        for bad in [json!("1800000000"), json!(null), json!([]), json!(-1), json!(true)] {
+            assert_eq!(code(&dated(bad.clone())), Some(Code::AnswerMalformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn either_of_two_active_keys_may_sign_and_no_third_one() {
+        let both = [RSA.public().clone(), P256.public().clone()];
+        for key in [&*RSA, &*P256] {
+            let answer = body(key.sign(approve().to_string().as_bytes(), None).unwrap());
+            assert_eq!(under(&answer, &both), Verdict::Approved);
+        }
+        let third = SigningKey::from_pkcs8_der(&generate_p256().unwrap()).unwrap();
+        let answer = body(third.sign(approve().to_string().as_bytes(), None).unwrap());
+        assert!(matches!(under(&answer, &both), Verdict::Failed(r) if r.code == Code::BadSignature));
+    }
+
+    #[test]
+    fn without_keys_the_answer_is_plain_json_and_with_keys_plain_json_approves_nothing() {
+        let plain = body(format!("{}\n", approve()));
+        assert_eq!(under(&plain, &[]), Verdict::Approved);
+        assert_eq!(code(&plain), Some(Code::AnswerMalformed));
+        for bad in [signed(&approve()), "[]".into(), "APPROVE".into(), "{\"action\":\"APPROVE\"".into()] {
+            assert!(matches!(under(&body(bad), &[]), Verdict::Failed(r) if r.code == Code::AnswerMalformed));
+        }
+        let twice = format!(r#"{{"action":"REJECT","action":"APPROVE","requestId":"{ID}"}}"#);
+        assert!(matches!(under(&body(twice), &[]), Verdict::Failed(r) if r.code == Code::AnswerMalformed));
+    }
+
+    #[test]
+    fn retry_is_for_everything_and_ignore_for_configuration_changes_alone() {
+        let say = |action: &str| body(signed(&json!({"action": action, "requestId": ID, "rejectionReason": "later"})));
+        assert_eq!(judged(&say("RETRY")), Verdict::Retry);
+        assert_eq!(code(&say("IGNORE")), Some(Code::ActionUnsupported));
+        let keys = [P256.public().clone()];
+        let of_change = verdict(judge(&say("IGNORE").into(), &keys, ID, NOW), true);
+        assert_eq!(of_change, Verdict::Ignored { reason: "later".into() });
+    }
+
+    #[test]
+    fn a_fault_names_the_step_of_the_call_where_it_showed() {
+        let keys = [P256.public().clone()];
+        let step = |outcome: ExchangeOutcome| judge(&outcome.into(), &keys, ID, NOW).map_err(|fault| fault.step);
+        for (failure, expected) in [
+            (ExchangeFailure::Dns(String::new()), TestStep::Resolve),
+            (ExchangeFailure::AddressDenied(String::new()), TestStep::Resolve),
+            (ExchangeFailure::Connect(String::new()), TestStep::Connect),
+            (ExchangeFailure::Pin(String::new()), TestStep::Tls),
+            (ExchangeFailure::Lost(String::new()), TestStep::Http),
+            (ExchangeFailure::Timeout(1), TestStep::Resolve),
+        ] {
+            assert_eq!(step(Err(failure)), Err(expected));
+        }
+        assert_eq!(step(Ok(HttpAnswer { status: 500, body: vec![] })), Err(TestStep::Http));
+        assert_eq!(step(body("a.b.c")), Err(TestStep::Signature));
+        assert_eq!(step(body(signed(&json!({"action": "APPROVE", "requestId": "other"})))), Err(TestStep::Payload));
+        let mut slow = ExchangeReport::from(Err(ExchangeFailure::Timeout(1)));
+        slow.steps.resolve_us = Some(1);
+        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Connect));
+        slow.steps.connect_us = Some(1);
+        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Tls));
+        slow.steps.tls_us = Some(1);
+        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Http));
     }
 }

@@ -1,50 +1,42 @@
 //! The customer's co-signer authorises, before any session: intent, key, purpose, path, replay, and the handler's word.
 
 use super::sign::{Understood, no_signatures};
-use crate::callback::{self, Verdict};
-use crate::input::ExchangeOutcome;
+use crate::approval::About;
+use crate::callback;
 use crate::ledger::Known;
-use crate::limits::{AUTHORISATION_MS, MAX_WAITING_PER_PAIRING, MAX_WAITING_PER_USER};
-use crate::serving::{Cx, ExchangeOwner, PairingState};
+use crate::limits::AUTHORISATION_MS;
+use crate::serving::{Cx, PairingState};
 use crate::state::{Decision, RequestRecord};
-use countersign_token::{PublicKey, SigningKey};
+use countersign_wire::callback::{Attempt, CallbackSubject};
 use countersign_wire::ceremony::CosignerMessage;
-use countersign_wire::command::{ApprovalSetting, Handler};
+use countersign_wire::command::ApprovalSetting;
 use countersign_wire::group::Role;
 use countersign_wire::ids::TransactionId;
 use countersign_wire::key::Operation;
 use countersign_wire::refusal::{Code, Refusal};
-use countersign_wire::transaction::{Approval, Authorisation, TransactionRequest};
-use countersign_wire::{List, Signed, Text};
-
-/// A request whose handler is being asked.
-pub(crate) struct Asking {
-    request: TransactionRequest,
-    understood: Understood,
-    request_id: String,
-    handler_key: PublicKey,
-}
+use countersign_wire::transaction::{Approval, Authorisation, IntentId, TransactionRequest};
+use countersign_wire::{List, Signed};
 
 /// What to do with a request that passed all checks.
 enum Next {
     Authorised(Signed<Authorisation>),
     Refused(Refusal, bool),
-    Ask(Box<Understood>, Handler),
+    Ask(Box<Understood>),
     Approve(Box<Understood>),
 }
 
 impl PairingState {
     pub(super) fn authorise(&mut self, cx: &mut Cx<'_>, request: TransactionRequest) {
         let transaction = request.transaction;
-        if let Some(asking) = self.ceremonies.asking.get(&transaction) {
-            let answer = if asking.request == request {
-                CosignerMessage::AuthorisationWaiting { transaction, attempt: None }
-            } else {
-                let refusal =
-                    Refusal::new(Code::Conflict, "the handler is being asked about other content under this id");
-                CosignerMessage::AuthorisationRefused { transaction, refusal, last: false, attempt: None }
-            };
-            return self.tell(cx, &answer);
+        let subject = CallbackSubject::Transaction(transaction);
+        if let Some(asking) = self.askings.get(&subject) {
+            if matches!(&asking.about, About::Transaction { request: known, .. } if *known == request) {
+                return self.tell_waiting(cx, &subject);
+            }
+            let refusal = Refusal::new(Code::Conflict, "the handler is being asked about other content under this id");
+            let attempt = None;
+            return self
+                .tell(cx, &CosignerMessage::AuthorisationRefused { transaction, refusal, last: false, attempt });
         }
         match self.next(cx, &request).unwrap_or_else(|refusal| {
             let last = is_final(refusal.code);
@@ -53,13 +45,13 @@ impl PairingState {
             Next::Authorised(authorisation) => {
                 self.tell(cx, &CosignerMessage::Authorised { transaction, authorisation, attempt: None })
             }
-            Next::Refused(refusal, last) => self.refused(cx, transaction, refusal, last),
-            Next::Ask(understood, handler) => {
-                if let Err(refusal) = self.ask(cx, request, *understood, &handler) {
-                    self.refused(cx, transaction, refusal, false);
+            Next::Refused(refusal, last) => self.refused(cx, transaction, refusal, last, None),
+            Next::Ask(understood) => {
+                if let Err(refusal) = self.ask_handler(cx, request, *understood) {
+                    self.refused(cx, transaction, refusal, false, None);
                 }
             }
-            Next::Approve(understood) => self.decide(cx, &request, *understood, Ok(Approval::Auto)),
+            Next::Approve(understood) => self.decide(cx, &request, *understood, Ok(Approval::Auto), None),
         }
     }
 
@@ -101,7 +93,7 @@ impl PairingState {
             return Err(Refusal::new(Code::NotFound, detail));
         }
         // A decision that a handler makes must find its place in the ledger still free.
-        self.ledger.check_room(cx.now, self.ceremonies.asking.len())?;
+        self.ledger.check_room(cx.now, self.askings.len())?;
         Ok(match &user.approval {
             ApprovalSetting::None => {
                 let detail =
@@ -109,45 +101,39 @@ impl PairingState {
                 Next::Refused(Refusal::new(Code::NoHandler, detail), false)
             }
             ApprovalSetting::Auto => Next::Approve(Box::new(understood)),
-            ApprovalSetting::Handler(handler) => Next::Ask(Box::new(understood), handler.clone()),
+            ApprovalSetting::Handler(_) => Next::Ask(Box::new(understood)),
         })
     }
 
     /// The same intent must not be in front of a handler twice at once under two transactions (threat T55).
     fn check_not_asked_twice(&self, request: &TransactionRequest, understood: &Understood) -> Result<(), Refusal> {
         let Some(intent) = &understood.intent else { return Ok(()) };
-        let same = |other: &Asking| {
-            other.understood.intent.as_ref().is_some_and(|known| {
-                let external = intent.external.is_some() && known.external == intent.external;
-                known.initiator == intent.initiator && (known.nonce == intent.nonce || external)
-            })
+        let same = |known: &IntentId| {
+            let external = intent.external.is_some() && known.external == intent.external;
+            known.initiator == intent.initiator && (known.nonce == intent.nonce || external)
         };
-        match self.ceremonies.asking.values().find(|a| same(a)) {
-            Some(other) if other.request.transaction != request.transaction => {
-                let detail =
-                    format!("the client's request already stands for transaction {}", other.request.transaction);
+        let other = self.askings.values().find_map(|asking| match &asking.about {
+            About::Transaction { request, understood } if understood.intent.as_ref().is_some_and(same) => {
+                Some(request.transaction)
+            }
+            About::Transaction { .. } | About::Change(_) => None,
+        });
+        match other {
+            Some(other) if other != request.transaction => {
+                let detail = format!("the client's request already stands for transaction {other}");
                 Err(Refusal::new(Code::IntentReplayed, detail))
             }
             _ => Ok(()),
         }
     }
 
-    fn ask(
+    /// Shows the request to the signer's handler.
+    fn ask_handler(
         &mut self,
         cx: &mut Cx<'_>,
         request: TransactionRequest,
         understood: Understood,
-        handler: &Handler,
     ) -> Result<(), Refusal> {
-        let waiting = self.ceremonies.asking.values().filter(|a| a.request.signer == request.signer).count();
-        if waiting >= MAX_WAITING_PER_USER || self.ceremonies.asking.len() >= MAX_WAITING_PER_PAIRING {
-            return Err(Refusal::new(
-                Code::Busy,
-                format!("{waiting} requests of this API user wait for its handler; try again later"),
-            ));
-        }
-        let handler_key = PublicKey::from_spki_der(handler.keys.first().map(|k| &**k).unwrap_or_default())
-            .map_err(|e| Refusal::new(Code::Internal, format!("the handler's public key cannot be used: {e}")))?;
         let key = self.key_for(&request, &understood.decoded)?;
         let group = self
             .record
@@ -166,59 +152,18 @@ impl PairingState {
             players: &players,
         };
         let question = callback::tx_sign_request(&shown);
-        let signing_key = SigningKey::from_pkcs8_der(self.record.callback_key.expose())
-            .map_err(|e| Refusal::new(Code::Internal, format!("the callback signing key cannot be used: {e}")))?;
-        let jwt = signing_key
-            .sign(&question.payload, None)
-            .map_err(|e| Refusal::new(Code::Internal, format!("the request to the handler cannot be signed: {e}")))?;
-        let spec = callback::exchange(handler, jwt)?;
-        let transaction = request.transaction;
-        cx.exchange(ExchangeOwner::Callback(self.record.id, transaction), spec);
-        let asking = Asking { request, understood, request_id: question.request_id, handler_key };
-        self.ceremonies.asking.insert(transaction, asking);
-        self.tell(cx, &CosignerMessage::AuthorisationWaiting { transaction, attempt: None });
-        Ok(())
-    }
-
-    /// The handler answered, or did not.
-    pub(crate) fn callback_done(&mut self, cx: &mut Cx<'_>, transaction: TransactionId, outcome: &ExchangeOutcome) {
-        let Some(asking) = self.ceremonies.asking.remove(&transaction) else { return };
-        let verdict = callback::verdict(outcome, &asking.handler_key, &asking.request_id);
-        let label = match &verdict {
-            Verdict::Approved => "approved",
-            Verdict::Rejected { .. } => "rejected",
-            Verdict::Failed(refusal) => refusal.code.as_str(),
-        };
-        let count = cx.counts.callbacks.entry(label).or_default();
-        *count = count.saturating_add(1);
-        let seen = self.callbacks.entry(asking.request.signer.clone()).or_default();
-        let (counter, code) = match &verdict {
-            Verdict::Approved => (&mut seen.approved, None),
-            Verdict::Rejected { .. } => (&mut seen.rejected, Some(Code::Rejected)),
-            Verdict::Failed(refusal) => (&mut seen.failed, Some(refusal.code)),
-        };
-        *counter = counter.saturating_add(1);
-        seen.last = Some((code, cx.now));
-        match verdict {
-            Verdict::Approved => {
-                let request_id = Text::cut(asking.request_id);
-                self.decide(cx, &asking.request, asking.understood, Ok(Approval::Handler { request_id }));
-            }
-            Verdict::Rejected { reason } => {
-                let refusal = Refusal::new(Code::Rejected, reason);
-                self.decide(cx, &asking.request, asking.understood, Err(refusal));
-            }
-            Verdict::Failed(refusal) => self.refused(cx, transaction, refusal, false),
-        }
+        let user = request.signer.clone();
+        self.ask(cx, &user, About::Transaction { request, understood }, question)
     }
 
     /// Seals the decision and then tells it.
-    fn decide(
+    pub(crate) fn decide(
         &mut self,
         cx: &mut Cx<'_>,
         request: &TransactionRequest,
         understood: Understood,
         approval: Result<Approval, Refusal>,
+        attempt: Option<Attempt>,
     ) {
         let transaction = request.transaction;
         let digests = understood.decoded.digests.len();
@@ -226,15 +171,17 @@ impl PairingState {
         let (decision, message) = match outcome {
             Ok(signed) => {
                 cx.counts.authorised += 1;
-                let message = CosignerMessage::Authorised { transaction, authorisation: signed.clone(), attempt: None };
+                let authorisation = signed.clone();
+                let message = CosignerMessage::Authorised { transaction, authorisation, attempt: attempt.clone() };
                 (Decision::Authorised(signed), message)
             }
-            Err(refusal) if refusal.code == Code::Rejected => {
-                let message =
-                    CosignerMessage::AuthorisationRefused { transaction, refusal: refusal.clone(), last: true, attempt: None };
+            Err(refusal) if matches!(refusal.code, Code::Rejected | Code::RetriesExhausted) => {
+                let told = refusal.clone();
+                let attempt = attempt.clone();
+                let message = CosignerMessage::AuthorisationRefused { transaction, refusal: told, last: true, attempt };
                 (Decision::Refused(refusal), message)
             }
-            Err(refusal) => return self.refused(cx, transaction, refusal, false),
+            Err(refusal) => return self.refused(cx, transaction, refusal, false, attempt),
         };
         let record = RequestRecord {
             transaction,
@@ -248,7 +195,7 @@ impl PairingState {
         };
         match self.enter(cx, record) {
             Ok(()) => self.tell(cx, &message),
-            Err(refusal) => self.refused(cx, transaction, refusal, false),
+            Err(refusal) => self.refused(cx, transaction, refusal, false, attempt),
         }
     }
 
@@ -284,9 +231,16 @@ impl PairingState {
         Ok(Signed::sign(&authorisation, &self.identity))
     }
 
-    fn refused(&self, cx: &mut Cx<'_>, transaction: TransactionId, refusal: Refusal, last: bool) {
+    pub(crate) fn refused(
+        &self,
+        cx: &mut Cx<'_>,
+        transaction: TransactionId,
+        refusal: Refusal,
+        last: bool,
+        attempt: Option<Attempt>,
+    ) {
         cx.counts.refused += 1;
-        self.tell(cx, &CosignerMessage::AuthorisationRefused { transaction, refusal, last, attempt: None });
+        self.tell(cx, &CosignerMessage::AuthorisationRefused { transaction, refusal, last, attempt });
     }
 }
 
@@ -301,5 +255,7 @@ fn is_final(code: Code) -> bool {
             | Code::IntentStale
             | Code::IntentReplayed
             | Code::PurposeMismatch
+            | Code::FeeTooHigh
+            | Code::Mismatch
     )
 }

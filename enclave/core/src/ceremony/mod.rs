@@ -17,13 +17,13 @@ mod suspension;
 mod tests;
 mod verdict;
 
-pub(crate) use authorise::Asking;
 pub(crate) use peers::Peers;
 pub(crate) use session::Session;
+pub(crate) use sign::Understood;
 
 use crate::serving::{Cx, PairingState};
 use countersign_wire::ceremony::{CosignerMessage, GroupState, ToCosigner, WorkspaceMessage};
-use countersign_wire::ids::{GroupId, SessionId, TransactionId};
+use countersign_wire::ids::{GroupId, SessionId};
 use countersign_wire::peer::Packet;
 use countersign_wire::relay::RelayDown;
 use countersign_wire::{List, Message, Signed};
@@ -32,7 +32,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What runs in a pairing; nothing of it outlives the boot.
 pub(crate) struct Ceremonies {
     pub sessions: BTreeMap<SessionId, Session>,
-    pub asking: BTreeMap<TransactionId, Asking>,
     pub peers: Peers,
     pub executions: execution::Executions,
     /// Sessions whose outcome this party signed never to hold.
@@ -46,7 +45,6 @@ impl Ceremonies {
     pub(crate) fn new(channel_key: countersign_channel::StaticKey) -> Self {
         Self {
             sessions: BTreeMap::new(),
-            asking: BTreeMap::new(),
             peers: Peers::new(channel_key),
             executions: execution::Executions::default(),
             forsworn: BTreeSet::new(),
@@ -83,7 +81,10 @@ impl PairingState {
         match message {
             WorkspaceMessage::ProposeGroup(group) => self.propose_group(cx, group),
             WorkspaceMessage::Authorise(request) => self.authorise(cx, request),
-            WorkspaceMessage::ApproveChange(_) | WorkspaceMessage::ProposeApproval { .. } => {}
+            WorkspaceMessage::ApproveChange(change) => self.approve_change(cx, change),
+            WorkspaceMessage::ProposeApproval { change, user, approval } => {
+                self.propose_approval(change, user, approval)
+            }
             WorkspaceMessage::Prepare { session, deadline_ms, work } => self.prepare(cx, session, deadline_ms, work),
             WorkspaceMessage::Start { session, signers, readies } => self.start(cx, session, &signers, &readies),
             WorkspaceMessage::Cancel { session } => self.cancel(cx, session),

@@ -25,17 +25,26 @@ pub(super) struct SignConsent {
 }
 
 /// A request as this party decoded and proved it.
-pub(super) struct Understood {
+pub(crate) struct Understood {
     pub hash: [u8; 32],
     pub decoded: intent::Decoded,
     pub intent: Option<IntentId>,
     pub digests_hash: [u8; 32],
 }
 
+impl Understood {
+    /// A request that was understood before, with the intent that was proved then: its age no longer matters.
+    pub(crate) fn again(request: &TransactionRequest, intent: Option<IntentId>) -> Result<Self, Refusal> {
+        let decoded = intent::decode(&request.body, request.unsigned.as_deref())?;
+        let digests_hash = digests_hash(&decoded.digests);
+        Ok(Self { hash: request.digest(), decoded, intent, digests_hash })
+    }
+}
+
 impl PairingState {
     /// Decodes a request and, where intent is required or given, proves that an initiator asked for it.
     pub(super) fn understand(&self, cx: &Cx<'_>, request: &TransactionRequest) -> Result<Understood, Refusal> {
-        let decoded = intent::decode(&request.body)?;
+        let decoded = intent::decode(&request.body, request.unsigned.as_deref())?;
         let hash = request.digest();
         let known = self.ledger.get(&request.transaction).filter(|r| r.request_hash == hash);
         let proven = match (&request.token, known) {

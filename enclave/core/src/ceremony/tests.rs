@@ -74,6 +74,7 @@ fn signing() -> Work {
         path: Text::new("/v1/transactions").unwrap(),
         body: Bytes::new(b"{}".to_vec()).unwrap(),
         token: None,
+        unsigned: None,
     };
     let authorisation = Authorisation {
         workspace: WorkspaceId([5; 16]),

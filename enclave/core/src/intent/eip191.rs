@@ -1,8 +1,5 @@
 //! Messages under the envelope of EIP-191, version 0x45 (`personal_sign`).
 
-use countersign_wire::transaction::Digest;
-use sha3::{Digest as _, Keccak256};
-
 /// The bytes that are hashed: `0x19 ‖ "Ethereum Signed Message:\n" ‖ decimal length ‖ message`.
 pub(super) fn enveloped(message: &[u8]) -> Vec<u8> {
     let mut bytes = format!("\u{19}Ethereum Signed Message:\n{}", message.len()).into_bytes();
@@ -10,15 +7,11 @@ pub(super) fn enveloped(message: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Keccak-256 over an enveloped message: what is signed.
-pub(super) fn digest(enveloped: &[u8]) -> Digest {
-    Keccak256::digest(enveloped).into()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::intent::keccak::keccak256;
 
     #[test]
     fn digests_are_those_that_wallets_make() {
@@ -27,7 +20,7 @@ mod tests {
             ("Hello World", "a1de988600a42c4b4ab089b619297c17d53cffae5d5120d82d8a92d0bb3b78f2"),
             ("", "5f35dce98ba4fba25530a026ed80b2cecdaa31091ba4958b99b52ea1d068adad"),
         ] {
-            assert_eq!(hex::encode(digest(&enveloped(message.as_bytes()))), expected, "{message:?}");
+            assert_eq!(hex::encode(keccak256(&enveloped(message.as_bytes()))), expected, "{message:?}");
         }
     }
 

@@ -2,9 +2,21 @@
 
 mod asset;
 mod body;
+mod decoded;
 mod eip191;
+mod eip712;
+mod evm;
+mod keccak;
+mod message;
 mod token;
 
-pub use asset::{asset, ethereum_address};
-pub use body::{Decoded, ShownMessage, decode};
+pub use asset::asset;
+pub use body::decode;
+pub use decoded::{Decoded, Message, Written};
+pub use evm::address::{checksummed, ethereum_address};
+pub use evm::amount::decimal;
+#[cfg(test)]
+pub(crate) use evm::examples;
+pub use evm::transaction::{Fees, UnsignedTransaction};
+pub use evm::u256::U256;
 pub use token::{verify_initiator, verify_intent};

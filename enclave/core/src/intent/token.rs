@@ -63,7 +63,7 @@ fn proven(request: &TransactionRequest, initiators: &[Initiator]) -> Result<(Int
         return Err(mismatch("the token's bodyHash is not the SHA-256 of the raw body in lower-case hex"));
     }
     let nonce = Text::new(claims.string("nonce").map_err(unfit)?).map_err(|e| mismatch(format!("nonce: {e} bytes")))?;
-    let external = decode(&request.body)?.external;
+    let external = decode(&request.body, request.unsigned.as_deref())?.external;
     Ok((IntentId { initiator: initiator.user.clone(), nonce, external }, claims))
 }
 
@@ -178,6 +178,7 @@ mod tests {
             path: Text::new("/v1/transactions").unwrap(),
             body: Bytes::new(body(Some("order-1"))).unwrap(),
             token: Some(Text::new(key.sign(claims.to_string().as_bytes(), None).unwrap()).unwrap()),
+            unsigned: None,
         }
     }
 

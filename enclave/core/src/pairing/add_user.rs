@@ -4,9 +4,7 @@
 //! that it did not take the token: an interrupted pairing resumes under the same identity when the operator gives the same
 //! token, or a new one for the same API user.
 
-use super::settings::{
-    check_approval, check_same_pairing, is_added_as_asked, merged_initiators, new_pairing, take_settings,
-};
+use super::settings::{check_same_pairing, is_added_as_asked, merged_initiators, new_pairing, take_settings};
 use super::token::TokenClaims;
 use super::{Endpoint, answer, call, is_final_refusal};
 use crate::input::ExchangeOutcome;
@@ -57,6 +55,13 @@ fn role_text(role: Role) -> &'static str {
     }
 }
 
+impl AddFlow {
+    /// Whether an API user is being added to this pairing.
+    pub(crate) fn is_for(&self, pairing: &PairingId) -> bool {
+        self.pairing == *pairing
+    }
+}
+
 impl Serving {
     /// Starts an `add-user`. `None`: the result goes to `connection` when it is there.
     pub(crate) fn begin_add_user(
@@ -81,11 +86,8 @@ impl Serving {
         if was_used {
             return Err(Refusal::new(Code::TokenUsed, "this pairing token was used: get a new one"));
         }
-        check_approval(&add.approval)?;
+        self.check_approval(add.role, &add.approval)?;
         merged_initiators(known.map_or(&[], |p| &p.record.initiators), &add.initiators)?;
-        if add.role == Role::Cloud && add.approval != ApprovalSetting::None {
-            return Err(Refusal::new(Code::NotAllowed, "a cloud co-signer has neither handler nor auto-approve"));
-        }
         if add.role == Role::Cloud && add.allow_raw {
             let detail = "RAW is allowed at the customer's co-signer alone: repeat without --allow-raw";
             return Err(Refusal::new(Code::NotAllowed, detail));
@@ -163,7 +165,7 @@ impl Serving {
             approval: flow.add.approval.clone(),
             allow_raw: flow.add.allow_raw,
             unconfirmed: Some(flow.claims.jti.clone()),
-            approval_key: Secret::default(),
+            approval_key: Secret::new(&*zeroize::Zeroizing::new(cx.random::<32>())),
             request_key: Secret::default(),
         };
         let mut users = pairing.record.users.to_vec();
@@ -240,6 +242,7 @@ impl Serving {
 
         let operators: Vec<[u8; 32]> = self.settings.operators.iter().map(|(id, _)| id.0).collect();
         let party = pairing.party();
+        let approval_key = pairing.approval_public_key(&flow.claims.user).unwrap_or_default();
         let binding = PairingBinding {
             party: party.0,
             instance: self.instance.0,
@@ -249,7 +252,7 @@ impl Serving {
             user: flow.claims.user.as_str(),
             jti: flow.claims.jti.as_str(),
             role: role_text(flow.add.role),
-            approval_key: [0; 32],
+            approval_key,
         };
         let document = cx
             .caps
@@ -268,7 +271,7 @@ impl Serving {
             auto_approve: flow.add.approval == ApprovalSetting::Auto,
             require_intent: flow.add.require_intent,
             version: cx.caps.version.to_owned(),
-            approval_key: String::new(),
+            approval_key: hex::encode(approval_key),
         };
         let endpoint = Endpoint {
             url: &flow.claims.url,

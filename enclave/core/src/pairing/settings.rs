@@ -1,20 +1,12 @@
 //! What an `add-user` says about the pairing and the user: checked, taken over, or compared with what is there.
 
 use super::token::TokenClaims;
-use crate::callback::check_handler;
 use crate::state::{Pairing, Secret};
 use countersign_token::PublicKey;
-use countersign_wire::command::{AddUser, ApprovalSetting, Initiator};
+use countersign_wire::command::{AddUser, Initiator};
 use countersign_wire::limits::MAX_INITIATORS;
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::{List, Text};
-
-pub(super) fn check_approval(approval: &ApprovalSetting) -> Result<(), Refusal> {
-    match approval {
-        ApprovalSetting::Handler(handler) => check_handler(handler),
-        ApprovalSetting::None | ApprovalSetting::Auto => Ok(()),
-    }
-}
 
 fn check_initiators(initiators: &[Initiator]) -> Result<(), Refusal> {
     for initiator in initiators {

@@ -48,13 +48,17 @@ pub enum Kind {
     UsedToken = 8,
     /// A signing group.
     Group = 9,
+    /// A request that a handler is asked about again.
+    Asking = 10,
+    /// A decision about a configuration change.
+    Change = 11,
 }
 
 /// The head's place among the kinds.
 const HEAD_KIND: u8 = 0;
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 11] = [
         Kind::Settings,
         Kind::Pairing,
         Kind::Primes,
@@ -64,6 +68,8 @@ impl Kind {
         Kind::Vault,
         Kind::UsedToken,
         Kind::Group,
+        Kind::Asking,
+        Kind::Change,
     ];
 
     /// Its name in blob names.
@@ -78,6 +84,8 @@ impl Kind {
             Kind::Vault => "vault",
             Kind::UsedToken => "used-token",
             Kind::Group => "group",
+            Kind::Asking => "asking",
+            Kind::Change => "change",
         }
     }
 }
@@ -262,7 +270,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(names.len(), 9 * 3 * 2);
+        assert_eq!(names.len(), 11 * 3 * 2);
     }
 
     #[test]
@@ -294,7 +302,7 @@ mod tests {
     #[test]
     fn a_kind_that_nobody_writes_has_no_place() {
         let mut header = Header::new(&Place::Head, 1, [0; 32]);
-        header.kind = 10;
+        header.kind = 12;
         assert_eq!(header.place(), None);
         header.kind = HEAD_KIND;
         header.id = [1; 32];

@@ -7,9 +7,11 @@ use crate::exchange::Exchanges;
 use crate::key_service::{KeyService, KeyServiceError};
 use crate::limits::KEY_SERVICE_TIMEOUT;
 use crate::transport::Transport;
-use cosigner_core::{Effect, ExchangeFailure, ExchangeSpec, Input, JobEvent, JobSpec, SealingKeyAnswer};
+use cosigner_core::{
+    Effect, ExchangeFailure, ExchangeReport, ExchangeSpec, Input, JobEvent, JobSpec, SealingKeyAnswer,
+};
 use countersign_mpc::Failure;
-use countersign_wire::host_link::{BlobWrite, Counter, FromEnclave};
+use countersign_wire::host_link::{BlobWrite, Counter, CounterValue, FromEnclave};
 use countersign_wire::{Bytes, List, OutOfBounds, Text};
 use std::future::Future;
 use tokio::sync::mpsc;
@@ -87,13 +89,14 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
     fn exchange(&self, id: u64, spec: ExchangeSpec) {
         let exchanges = self.exchanges.clone();
         let purpose = spec.purpose;
-        answer(&self.events, async move { Exchanges::run(&exchanges, spec).await }, move |outcome| {
-            let outcome = outcome.unwrap_or(Err(ExchangeFailure::Unavailable("an internal error".into())));
-            match &outcome {
+        answer(&self.events, async move { Exchanges::run(&exchanges, spec).await }, move |report| {
+            let report = report
+                .unwrap_or_else(|| ExchangeReport::from(Err(ExchangeFailure::Unavailable("an internal error".into()))));
+            match &report.outcome {
                 Ok(answer) => tracing::debug!(?purpose, status = answer.status, "exchange"),
                 Err(error) => tracing::info!(?purpose, %error, "exchange failed"),
             }
-            Input::ExchangeDone { id, outcome }
+            Input::ExchangeDone { id, report }
         });
     }
 
@@ -124,20 +127,21 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
         self.own.push_back(Input::Job { job, event: JobEvent::Failed(Failure::Internal { detail }) });
     }
 
-    fn with_own_counters(&self, mut counters: Vec<Counter>) -> Vec<Counter> {
+    /// The runtime's own come first: should all together be too many, the core's last ones are left out.
+    fn with_own_counters(&self, counters: Vec<Counter>) -> Vec<Counter> {
         let waiting = self.events.max_capacity().saturating_sub(self.events.capacity());
         let own = [
             ("runtime_jobs", self.workers.len()),
             ("runtime_exchanges", self.exchanges.running()),
+            ("runtime_idle_connections", self.exchanges.idle_connections()),
             ("runtime_waiting_inputs", waiting),
         ];
-        counters.extend(own.into_iter().map(|(name, value)| Counter {
+        let own = own.into_iter().map(|(name, value)| Counter {
             name: Text::cut(name),
-            label: None,
-            value: u64::try_from(value).unwrap_or(u64::MAX),
-            monotonic: false,
-        }));
-        counters
+            labels: List::default(),
+            value: CounterValue::Gauge(u64::try_from(value).unwrap_or(u64::MAX)),
+        });
+        own.chain(counters).collect()
     }
 }
 

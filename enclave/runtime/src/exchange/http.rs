@@ -1,90 +1,97 @@
-//! One HTTP/1.1 `POST` and its answer.
+//! One `POST` and its answer, in HTTP/1.1 or HTTP/2.
 
-use super::tls::tls_failure;
+use super::failure::failure;
 use crate::dial::literal_address;
-use crate::limits::{MAX_ANSWER_HEAD_BYTES, MAX_ANSWER_HEADERS};
+use crate::limits::MAX_ANSWER_HEADERS;
 use bytes::Bytes;
-use cosigner_core::{ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer};
+use cosigner_core::{ExchangeFailure, ExchangeSpec, HttpAnswer, HttpProtocol};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
 };
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use std::error::Error;
 use std::net::IpAddr;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinHandle;
 
 const HTTPS_PORT: u16 = 443;
 
-/// Sends the request of `spec` and reads the whole answer. Redirects are answers like others.
-pub(super) async fn post<S>(stream: S, spec: ExchangeSpec) -> ExchangeOutcome
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let max_answer_bytes = spec.max_answer_bytes;
-    let request = request(spec)?;
-    let (mut sender, connection) = http1::Builder::new()
-        .max_headers(MAX_ANSWER_HEADERS)
-        .max_buf_size(MAX_ANSWER_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failure(&error))?;
-    // Its error, if any, reaches the request or the body.
-    let _driver = AbortOnDrop(tokio::spawn(connection));
-    let response = sender.send_request(request).await.map_err(|error| failure(&error))?;
-    answer(response, max_answer_bytes).await
+/// What is sent, over whichever connection.
+pub(super) struct Post {
+    authority: HeaderValue,
+    path: String,
+    content_type: &'static str,
+    body: Bytes,
+    keep_alive: bool,
+    max_answer_bytes: usize,
 }
 
-struct AbortOnDrop<T>(JoinHandle<T>);
+impl Post {
+    pub(super) fn new(spec: ExchangeSpec) -> Result<Self, ExchangeFailure> {
+        Ok(Self {
+            authority: authority(&spec.host, spec.port)?,
+            path: spec.path,
+            content_type: spec.content_type,
+            body: Bytes::from(spec.body),
+            keep_alive: spec.keep_alive,
+            max_answer_bytes: spec.max_answer_bytes,
+        })
+    }
 
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+    /// The request as `protocol` has it.
+    pub(super) fn request(&self, protocol: HttpProtocol) -> Result<Request<Full<Bytes>>, ExchangeFailure> {
+        let mut request = match protocol {
+            HttpProtocol::Http1 => Request::post(self.path.as_str()).header(HOST, self.authority.clone()),
+            HttpProtocol::Http2 => {
+                let authority = self.authority.to_str().unwrap_or_default();
+                Request::post(format!("https://{authority}{}", self.path))
+            }
+        };
+        request = request
+            .header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))
+            .header(CONTENT_LENGTH, self.body.len())
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if protocol == HttpProtocol::Http1 && !self.keep_alive {
+            request = request.header(CONNECTION, HeaderValue::from_static("close"));
+        }
+        request.body(Full::new(self.body.clone())).map_err(|error| unmade(&error))
+    }
+
+    /// Reads a whole answer. Redirects are answers like others; trailers are passed over.
+    pub(super) async fn answer(&self, response: Response<Incoming>) -> Result<HttpAnswer, ExchangeFailure> {
+        let max = self.max_answer_bytes;
+        let (head, mut incoming) = response.into_parts();
+        if head.headers.len() > MAX_ANSWER_HEADERS {
+            return Err(ExchangeFailure::Http(format!("expected at most {MAX_ANSWER_HEADERS} headers")));
+        }
+        refuse_encodings(&head.headers)?;
+        if incoming.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
+            return Err(ExchangeFailure::TooLarge(max));
+        }
+        let mut body = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| failure(&error))?;
+            let Some(data) = frame.data_ref() else { continue };
+            if data.len() > max.saturating_sub(body.len()) {
+                return Err(ExchangeFailure::TooLarge(max));
+            }
+            body.extend_from_slice(data);
+        }
+        Ok(HttpAnswer { status: head.status.as_u16(), body })
     }
 }
 
-fn request(spec: ExchangeSpec) -> Result<Request<Full<Bytes>>, ExchangeFailure> {
-    let host = host_header(&spec.host, spec.port)?;
-    Request::post(spec.path)
-        .header(HOST, host)
-        .header(CONTENT_TYPE, HeaderValue::from_static(spec.content_type))
-        .header(CONTENT_LENGTH, spec.body.len())
-        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-        .header(CONNECTION, HeaderValue::from_static("close"))
-        .body(Full::new(Bytes::from(spec.body)))
-        .map_err(|error| ExchangeFailure::Http(format!("the request cannot be made: {error}")))
+fn unmade(error: &dyn std::error::Error) -> ExchangeFailure {
+    ExchangeFailure::Http(format!("the request cannot be made: {error}"))
 }
 
-fn host_header(host: &str, port: u16) -> Result<HeaderValue, ExchangeFailure> {
+fn authority(host: &str, port: u16) -> Result<HeaderValue, ExchangeFailure> {
     let host = match literal_address(host) {
         Some(IpAddr::V6(address)) => format!("[{address}]"),
         Some(IpAddr::V4(address)) => address.to_string(),
         None => host.to_owned(),
     };
     let value = if port == HTTPS_PORT { host } else { format!("{host}:{port}") };
-    HeaderValue::try_from(value).map_err(|error| ExchangeFailure::Http(format!("the request cannot be made: {error}")))
-}
-
-async fn answer(response: Response<Incoming>, max: usize) -> ExchangeOutcome {
-    let (head, mut incoming) = response.into_parts();
-    refuse_encodings(&head.headers)?;
-    if hyper::body::Body::size_hint(&incoming).lower() > u64::try_from(max).unwrap_or(u64::MAX) {
-        return Err(ExchangeFailure::TooLarge(max));
-    }
-    let mut body = Vec::new();
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| failure(&error))?;
-        let Some(data) = frame.data_ref() else { continue };
-        if data.len() > max.saturating_sub(body.len()) {
-            return Err(ExchangeFailure::TooLarge(max));
-        }
-        body.extend_from_slice(data);
-    }
-    Ok(HttpAnswer { status: head.status.as_u16(), body })
+    HeaderValue::try_from(value).map_err(|error| unmade(&error))
 }
 
 /// What is limited in size and checked by others is the plain body.
@@ -97,31 +104,18 @@ fn refuse_encodings(headers: &HeaderMap) -> Result<(), ExchangeFailure> {
     Ok(())
 }
 
-fn failure(error: &hyper::Error) -> ExchangeFailure {
-    tls_failure(error).unwrap_or_else(|| {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(source) = next {
-            text.push_str(": ");
-            text.push_str(&source.to_string());
-            next = source.source();
-        }
-        ExchangeFailure::Http(text)
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_host_header_names_the_port_unless_it_is_the_usual_one() {
-        assert_eq!(host_header("example.com", 443).unwrap(), "example.com");
-        assert_eq!(host_header("example.com", 8443).unwrap(), "example.com:8443");
-        assert_eq!(host_header("2001:db8::1", 8443).unwrap(), "[2001:db8::1]:8443");
-        assert_eq!(host_header("[2001:db8::1]", 443).unwrap(), "[2001:db8::1]");
-        assert!(host_header("a\r\nX-Injected: 1", 443).is_err());
+    fn the_authority_names_the_port_unless_it_is_the_usual_one() {
+        assert_eq!(authority("example.com", 443).unwrap(), "example.com");
+        assert_eq!(authority("example.com", 8443).unwrap(), "example.com:8443");
+        assert_eq!(authority("2001:db8::1", 8443).unwrap(), "[2001:db8::1]:8443");
+        assert_eq!(authority("[2001:db8::1]", 443).unwrap(), "[2001:db8::1]");
+        assert!(authority("a\r\nX-Injected: 1", 443).is_err());
     }
 
     #[test]
@@ -132,5 +126,28 @@ mod tests {
         assert!(refuse_encodings(&headers).is_ok());
         headers.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert!(refuse_encodings(&headers).is_err());
+    }
+
+    #[test]
+    fn only_a_connection_that_is_used_once_says_so_and_never_in_http_2() {
+        for (protocol, keep_alive, closes) in [
+            (HttpProtocol::Http1, false, true),
+            (HttpProtocol::Http1, true, false),
+            (HttpProtocol::Http2, false, false),
+            (HttpProtocol::Http2, true, false),
+        ] {
+            let post = Post {
+                authority: HeaderValue::from_static("example.com"),
+                path: "/a?b".into(),
+                content_type: "application/json",
+                body: Bytes::new(),
+                keep_alive,
+                max_answer_bytes: 1,
+            };
+            let request = post.request(protocol).unwrap();
+            assert_eq!(request.headers().contains_key(CONNECTION), closes);
+            assert_eq!(request.uri().path_and_query().unwrap(), "/a?b");
+            assert_eq!(request.uri().host().is_some(), protocol == HttpProtocol::Http2);
+        }
     }
 }

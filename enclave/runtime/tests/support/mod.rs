@@ -4,12 +4,17 @@
 
 pub mod broker;
 pub mod certificates;
+pub mod exchange;
+pub mod http2;
 pub mod server;
 
 use cosigner_enclave::clock::{Clock, ReadClock};
 
 /// 2026-01-01, in milliseconds since 1970.
 pub const NOW_MS: u64 = 1_767_225_600_000;
+
+/// 2026-12-31: the end of servers' certificates.
+pub const VALID_UNTIL_MS: u64 = 1_798_675_200_000;
 
 /// A clock that starts where it is told.
 pub struct StartAt(pub u64);

@@ -41,14 +41,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads head and body of one request.
-    pub async fn read_request(&mut self) {
+    /// Reads head and body of one request; `false` if the client closes instead.
+    pub async fn read_request(&mut self) -> bool {
         let mut all = Vec::new();
         loop {
             let mut part = [0; 4096];
             let len = self.stream.read(&mut part).await.unwrap_or(0);
             if len == 0 {
-                return;
+                return false;
             }
             all.extend_from_slice(&part[..len]);
             self.seen.lock().unwrap().plain.extend_from_slice(&part[..len]);
@@ -56,7 +56,7 @@ impl Session {
                 let text = String::from_utf8(all[..head].to_ascii_lowercase()).unwrap();
                 let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
                 if all.len() >= head + 4 + length.parse::<usize>().unwrap() {
-                    return;
+                    return true;
                 }
             }
         }
@@ -120,6 +120,25 @@ impl Server {
             }
         })
         .await
+    }
+
+    /// Serves every request with the same bytes, and keeps the connection.
+    pub async fn keeping(config: Arc<ServerConfig>, answer: impl Into<Vec<u8>>) -> Self {
+        let answer: Vec<u8> = answer.into();
+        Self::start(config, move |mut session| {
+            let answer = answer.clone();
+            async move {
+                while session.read_request().await {
+                    session.write(&answer).await;
+                }
+            }
+        })
+        .await
+    }
+
+    /// TLS handshakes that succeeded.
+    pub fn sessions(&self) -> usize {
+        self.seen.lock().unwrap().sessions
     }
 
     pub fn plain(&self) -> String {

@@ -2,16 +2,18 @@
 
 mod sessions;
 
+use super::attempts::Noted;
 use super::authorisation;
 use super::context::{Ceremony, Context, named};
 use super::messages::{Kind, Report};
 use super::parties::Parties;
 use super::record::{Record, TransactionRecord, TransactionStatus};
 use super::retry::Retry;
-use super::session::Attempt;
+use super::session;
 use super::suspicion::Suspicion;
 use super::timers::Owner;
 use countersign_wire::Signed;
+use countersign_wire::callback::Attempt;
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
 use countersign_wire::group::Group;
 use countersign_wire::ids::PartyId;
@@ -21,7 +23,7 @@ use countersign_wire::transaction::Authorisation;
 /// The volatile part of one digest's signing.
 #[derive(Default)]
 struct DigestState {
-    attempt: Option<Attempt>,
+    attempt: Option<session::Attempt>,
     attempts: u32,
     not_before_ms: u64,
     /// Waits for a link to come up or for a session to be free.
@@ -33,6 +35,8 @@ pub(super) struct Signing {
     group: Group,
     asking: Retry,
     digests: Vec<DigestState>,
+    /// When the wait for an Authorisation ends.
+    wait_until_ms: u64,
     /// The Authorisation's end, while stored signatures may still be asked for.
     recover_until_ms: u64,
     queued: bool,
@@ -50,6 +54,7 @@ impl Signing {
             group,
             asking: Retry::now(),
             digests,
+            wait_until_ms: 0,
             recover_until_ms: u64::MAX,
             queued: false,
             offered: false,
@@ -116,7 +121,8 @@ impl Signing {
     }
 
     fn ask(&mut self, ctx: &mut Context<'_>) {
-        if ctx.now_ms >= self.record.authorise_until_ms {
+        self.wait_until_ms = self.record.wait_until_ms(ctx.settings.authorise_ms);
+        if ctx.now_ms >= self.wait_until_ms {
             let sentence = "no Authorisation of the customer's co-signer in time; is it connected?";
             let reason = self.record.reason.take().unwrap_or_else(|| Refusal::new(Code::Timeout, sentence));
             return self.end(ctx, TransactionStatus::Timeout, Some(reason));
@@ -126,14 +132,46 @@ impl Signing {
             && ctx.send(customer, WorkspaceMessage::Authorise(self.record.request.clone()))
         {
             self.asking.sent(ctx.now_ms, ctx.settings);
+            if self.record.attempts.next_at_ms().is_some() {
+                self.asking.later(ctx.now_ms, ctx.settings.series_poll_ms);
+            }
             self.set_status(ctx, TransactionStatus::PendingAuthorization);
         }
     }
 
-    fn on_authorised(&mut self, ctx: &mut Context<'_>, from: PartyId, signed: &Signed<Authorisation>) {
+    fn note_attempt(&mut self, ctx: &mut Context<'_>, attempt: Option<&Attempt>) {
+        let Some(attempt) = attempt else { return };
+        let noted = self.record.attempts.note(attempt);
+        self.changed |= noted != Noted::Known;
+        if noted == Noted::New {
+            ctx.report(Report::Attempt { kind: Kind::Sign, subject: self.subject(), attempt: attempt.clone() });
+        }
+    }
+
+    fn on_waiting(&mut self, ctx: &mut Context<'_>, from: PartyId, attempt: Option<&Attempt>) {
         if !self.is_asking() || self.group.customer() != Some(from) {
             return;
         }
+        self.note_attempt(ctx, attempt);
+        self.changed |= !self.record.waiting;
+        self.record.waiting = true;
+        // The co-signer drives the series itself; it is asked again in case its word gets lost.
+        if self.record.attempts.next_at_ms().is_some() {
+            self.asking.later(ctx.now_ms, ctx.settings.series_poll_ms);
+        }
+    }
+
+    fn on_authorised(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: PartyId,
+        signed: &Signed<Authorisation>,
+        attempt: Option<&Attempt>,
+    ) {
+        if !self.is_asking() || self.group.customer() != Some(from) {
+            return;
+        }
+        self.note_attempt(ctx, attempt);
         match authorisation::check(signed, &self.record, &self.group, ctx.workspace) {
             Ok(word) => {
                 self.record.authorisation = Some(signed.clone());
@@ -149,10 +187,18 @@ impl Signing {
         }
     }
 
-    fn on_not_authorised(&mut self, ctx: &mut Context<'_>, from: PartyId, refusal: &Refusal, last: bool) {
+    fn on_not_authorised(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: PartyId,
+        refusal: &Refusal,
+        last: bool,
+        attempt: Option<&Attempt>,
+    ) {
         if !self.is_asking() || self.group.customer() != Some(from) {
             return;
         }
+        self.note_attempt(ctx, attempt);
         if last || !authorisation::may_ask_again(refusal.code) {
             let status = authorisation::status_of_refusal(refusal.code);
             self.end(ctx, status, Some(refusal.clone()));
@@ -194,16 +240,13 @@ impl Ceremony for Signing {
             return;
         }
         match message {
-            CosignerMessage::Authorised { authorisation, .. } => self.on_authorised(ctx, from, authorisation),
-            CosignerMessage::AuthorisationRefused { refusal, last, .. } => {
-                self.on_not_authorised(ctx, from, refusal, *last);
+            CosignerMessage::Authorised { authorisation, attempt, .. } => {
+                self.on_authorised(ctx, from, authorisation, attempt.as_ref());
             }
-            CosignerMessage::AuthorisationWaiting { .. }
-                if self.is_asking() && self.group.customer() == Some(from) && !self.record.waiting =>
-            {
-                self.record.waiting = true;
-                self.changed = true;
+            CosignerMessage::AuthorisationRefused { refusal, last, attempt, .. } => {
+                self.on_not_authorised(ctx, from, refusal, *last, attempt.as_ref());
             }
+            CosignerMessage::AuthorisationWaiting { attempt, .. } => self.on_waiting(ctx, from, attempt.as_ref()),
             CosignerMessage::Ready { session, ready } => {
                 if let Some(state) = self.index_of(session).and_then(|index| self.digests.get_mut(index))
                     && let Some(attempt) = &mut state.attempt
@@ -260,7 +303,7 @@ impl Ceremony for Signing {
         if self.is_asking() {
             let up = self.group.customer().is_some_and(|id| parties.is_connected(&id));
             let resend = if up { self.asking.at_ms } else { u64::MAX };
-            return Some(resend.min(self.record.authorise_until_ms));
+            return Some(resend.min(self.wait_until_ms));
         }
         let not_after_ms = self.record.not_after_ms.unwrap_or(u64::MAX);
         let started = self.record.started.iter().any(Option::is_some);

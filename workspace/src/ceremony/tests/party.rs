@@ -1,20 +1,27 @@
 //! A simulated co-signer: keeps the rules of `countersign_wire::ceremony` and `agreement`, with rounds that are one peer
 //! message a pair. It panics where a message would break what the rules promise.
 
+use super::handler::Control;
 use crate::ceremony::PublicChecks;
+use crate::ceremony::attempts::tests::attempt;
 use countersign_wire::agreement::{Acknowledgement, Acknowledgements, NeverHeld, Stage, Subject};
+use countersign_wire::callback::{Attempt, AttemptResult, ConfigChange};
 use countersign_wire::ceremony::{CosignerMessage, GroupState, Ready, Work, WorkspaceMessage};
 use countersign_wire::certificate::KeyCertificate;
 use countersign_wire::group::{Group, Role};
-use countersign_wire::ids::{BootId, GroupId, KeyId, PartyId, SessionId, TransactionId, WorkspaceId};
+use countersign_wire::ids::{
+    ApiUserId, BootId, ChangeId, GroupId, KeyId, PartyId, SessionId, TransactionId, WorkspaceId,
+};
 use countersign_wire::key::{Algorithm, DerivationPath, EcdsaSignature, Operation, PublicKey};
 use countersign_wire::message::digest_of;
 use countersign_wire::refusal::{Code, Refusal};
+use countersign_wire::status::ApprovalKind;
 use countersign_wire::transaction::{Approval, Authorisation, TransactionRequest};
 use countersign_wire::{List, Message, Signed, SigningIdentity, Text};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 pub const WORKSPACE: WorkspaceId = WorkspaceId([9; 16]);
 
@@ -45,7 +52,8 @@ fn content_of(request: &TransactionRequest) -> (Operation, u32, Vec<[u8; 32]>, O
         return (Operation::Raw, 0, request.body.chunks(32).map(|chunk| chunk.try_into().unwrap()).collect(), None);
     }
     let content = crate::content::read(&request.body).unwrap();
-    let digests = content.messages.iter().map(|(_, digest)| *digest).collect();
+    let messages = content.messages(request.unsigned.as_ref().map(|unsigned| unsigned.as_ref()));
+    let digests = messages.iter().map(|(_, digest)| *digest).collect();
     (content.operation, content.vault_account, digests, content.note)
 }
 
@@ -96,6 +104,12 @@ pub struct Party {
     pub authorised: BTreeMap<TransactionId, Signed<Authorisation>>,
     pub signatures: BTreeMap<(TransactionId, u16), EcdsaSignature>,
     pub asked_handler: BTreeMap<TransactionId, u32>,
+    /// Requests whose handler answered RETRY, with the last call.
+    pub series: BTreeMap<TransactionId, (TransactionRequest, Attempt)>,
+    pub held_changes: BTreeMap<ChangeId, ConfigChange>,
+    pub approval_key: SigningIdentity,
+    pub control: Arc<Mutex<Control>>,
+    pub told_users: Option<BTreeMap<ApiUserId, (ApprovalKind, [u8; 32])>>,
     // volatile
     pending: BTreeMap<TransactionId, TransactionRequest>,
     sessions: BTreeMap<SessionId, Session>,
@@ -141,6 +155,11 @@ impl Party {
             authorised: BTreeMap::new(),
             signatures: BTreeMap::new(),
             asked_handler: BTreeMap::new(),
+            series: BTreeMap::new(),
+            held_changes: BTreeMap::new(),
+            approval_key: SigningIdentity::from_secret(&[secret ^ 0x80; 32]),
+            control: Arc::default(),
+            told_users: None,
             pending: BTreeMap::new(),
             sessions: BTreeMap::new(),
             authorisation_ms: 120_000,
@@ -189,15 +208,32 @@ impl Party {
                 vec![Out::Up(self.hello())]
             }
             Wish::HandlerAnswered(transaction) => {
-                let Some(request) = self.pending.remove(&transaction) else { return vec![] };
-                let rejected = content_of(&request).3.as_deref() == Some("reject-me");
-                if rejected || request.body.first() == Some(&0xff) {
-                    let refusal = Refusal::new(Code::Rejected, "reject-me");
-                    return vec![Out::Up(CosignerMessage::AuthorisationRefused { transaction, refusal, last: true })];
+                let in_series = self.series.get(&transaction).map(|(request, _)| request.clone());
+                let Some(request) = self.pending.remove(&transaction).or(in_series) else { return vec![] };
+                if self.authorised.contains_key(&transaction) {
+                    return vec![];
                 }
+                let note = content_of(&request).3;
+                if note.as_deref() == Some("reject-me") || request.body.first() == Some(&0xff) {
+                    let refusal = Refusal::new(Code::Rejected, "reject-me");
+                    let call = attempt(1, AttemptResult::Rejected, Some(Code::Rejected), None);
+                    let attempt = Some(call);
+                    return vec![Out::Up(CosignerMessage::AuthorisationRefused {
+                        transaction,
+                        refusal,
+                        last: true,
+                        attempt,
+                    })];
+                }
+                if note.as_deref() == Some("retry-me") || request.body.first() == Some(&0xee) {
+                    if let Some(out) = self.retry(now_ms, &request) {
+                        return out;
+                    }
+                }
+                let attempt = self.last_call(&transaction);
                 let authorisation = self.authorise(now_ms, &request);
                 self.authorised.insert(transaction, authorisation.clone());
-                vec![Out::Up(CosignerMessage::Authorised { transaction, authorisation })]
+                vec![Out::Up(CosignerMessage::Authorised { transaction, authorisation, attempt })]
             }
         }
     }
@@ -251,6 +287,11 @@ impl Party {
                 self.on_discard(subject, session, party, &never)
             }
             WorkspaceMessage::Certify { key, vault_account, asset } => self.certify(key, vault_account, asset),
+            WorkspaceMessage::ApproveChange(change) => self.on_change(now_ms, change),
+            WorkspaceMessage::ProposeApproval { change, user, approval } => {
+                self.control.lock().unwrap().proposed.insert(user, (change, approval));
+                vec![]
+            }
         }
     }
 
@@ -266,10 +307,15 @@ impl Party {
 
     fn on_authorise(&mut self, request: TransactionRequest) -> Vec<Out> {
         let transaction = request.transaction;
+        self.control.lock().unwrap().asked_transactions += 1;
         if let Some(authorisation) = self.authorised.get(&transaction).cloned() {
-            return vec![Out::Up(CosignerMessage::Authorised { transaction, authorisation })];
+            return vec![Out::Up(CosignerMessage::Authorised { transaction, authorisation, attempt: None })];
         }
-        let waiting = Out::Up(CosignerMessage::AuthorisationWaiting { transaction });
+        if let Some((_, last)) = self.series.get(&transaction) {
+            let attempt = Some(last.clone());
+            return vec![Out::Up(CosignerMessage::AuthorisationWaiting { transaction, attempt })];
+        }
+        let waiting = Out::Up(CosignerMessage::AuthorisationWaiting { transaction, attempt: None });
         if self.pending.insert(transaction, request).is_some() {
             return vec![waiting];
         }
@@ -577,7 +623,7 @@ impl Party {
     pub fn expire(&mut self, now_ms: u64) -> Vec<Out> {
         let late: Vec<SessionId> =
             self.sessions.iter().filter(|(_, s)| s.until_ms <= now_ms).map(|(id, _)| *id).collect();
-        let mut out = Vec::new();
+        let mut out = self.controlled(now_ms);
         for session in late {
             self.sessions.remove(&session);
             let refusal = Refusal::new(Code::Timeout, "late");

@@ -147,7 +147,7 @@ fn an_authorisation_for_something_else_fails_the_transaction_before_any_session(
     let from = customer(&world);
     let authorisation = world.parties[&from].authorise(world.now_ms, &other.request);
     world.submit(record);
-    let message = CosignerMessage::Authorised { transaction: TX, authorisation };
+    let message = CosignerMessage::Authorised { transaction: TX, authorisation, attempt: None };
     world.input(Input::Message { from, message: Box::new(message) });
     let record = &world.disk.transactions[&TX];
     assert_eq!(record.status, TransactionStatus::Failed);
@@ -164,7 +164,7 @@ fn an_authorisation_of_a_cloud_co_signer_counts_for_nothing() {
     let away = customer(&world);
     world.take_down(away);
     world.submit(record);
-    let message = CosignerMessage::Authorised { transaction: TX, authorisation };
+    let message = CosignerMessage::Authorised { transaction: TX, authorisation, attempt: None };
     world.input(Input::Message { from, message: Box::new(message) });
     assert!(world.disk.transactions[&TX].authorisation.is_none());
 }

@@ -2,12 +2,12 @@
 
 use super::party::{FakeScheme, Out, Party, WORKSPACE, Wish};
 use crate::ceremony::{
-    Coordinator, Effect, GroupRecord, Input, KeyRecord, Record, Settings, Snapshot, TransactionRecord,
-    TransactionStatus,
+    AuditNote, ChangeRecord, Coordinator, Effect, GroupRecord, Input, KeyRecord, Record, Settings, Snapshot,
+    TransactionRecord, TransactionStatus,
 };
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
 use countersign_wire::group::{Group, Party as GroupParty, Role};
-use countersign_wire::ids::{GroupId, KeyId, PartyId, SessionId, TransactionId};
+use countersign_wire::ids::{ChangeId, GroupId, KeyId, PartyId, SessionId, TransactionId};
 use countersign_wire::key::{Algorithm, DerivationPath, KeyPurpose, Operation};
 use countersign_wire::transaction::TransactionRequest;
 use countersign_wire::{Bytes, List, Text};
@@ -46,6 +46,8 @@ pub struct Disk {
     pub keys: BTreeMap<KeyId, KeyRecord>,
     pub transactions: BTreeMap<TransactionId, TransactionRecord>,
     pub certificates: BTreeMap<(u32, String), crate::ceremony::CertificateRecord>,
+    pub changes: BTreeMap<ChangeId, ChangeRecord>,
+    pub audit: Vec<AuditNote>,
 }
 
 pub struct World {
@@ -74,6 +76,7 @@ fn coordinator(settings: &Settings, disk: &Disk) -> Coordinator {
         groups: disk.groups.values().cloned().collect(),
         keys: disk.keys.values().cloned().collect(),
         transactions: disk.transactions.values().filter(|t| !t.status.is_final()).cloned().collect(),
+        changes: disk.changes.values().filter(|c| !c.status.is_final()).cloned().collect(),
     };
     Coordinator::new(settings.clone(), WORKSPACE, Box::new(FakeScheme), snapshot).unwrap()
 }
@@ -149,6 +152,7 @@ impl World {
             path: Text::new("/v1/transactions").unwrap(),
             body: Bytes::new(digests.concat()).unwrap(),
             token: None,
+            unsigned: None,
         };
         let path = DerivationPath::vault(60, 0, 0, 0).unwrap();
         let public_key = self.disk.keys[&key].public_key.unwrap();
@@ -160,6 +164,12 @@ impl World {
     pub fn submit(&mut self, record: TransactionRecord) {
         self.disk.transactions.insert(record.request.transaction, record.clone());
         self.input(Input::Submit(Box::new(record)));
+    }
+
+    /// Stores a configuration change, as the HTTP service does, and hands it over.
+    pub fn submit_change(&mut self, record: ChangeRecord) {
+        self.disk.changes.insert(record.change.id, record.clone());
+        self.input(Input::SubmitChange(Box::new(record)));
     }
 
     fn chance(&mut self, per_mille: u32) -> bool {
@@ -236,6 +246,12 @@ impl World {
             Record::Certificate(r) => {
                 self.disk.certificates.insert((r.vault_account, r.asset.as_str().to_owned()), r);
             }
+            Record::Change(r) => {
+                let old = self.disk.changes.insert(r.change.id, r.clone()).unwrap();
+                assert!(!old.status.is_final(), "a change ends once: was {:?}, now {:?}", old.status, r.status);
+            }
+            Record::Users(_) => {}
+            Record::Audit(note) => self.disk.audit.push(note),
         }
     }
 
@@ -313,8 +329,12 @@ impl World {
                 self.input(Input::Connected { party: id });
                 // Hello is the one message that a link begins with: the co-signer repeats it until it is through.
                 let hello = self.parties[&id].hello();
+                let users = self.parties[&id].users();
                 if self.up.contains(&id) {
                     self.at(5, Event::ToWorkspace(id, hello));
+                    if let Some(users) = users {
+                        self.at(6, Event::ToWorkspace(id, users));
+                    }
                 }
             }
         }

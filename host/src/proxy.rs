@@ -1,6 +1,7 @@
 //! The way through an HTTP proxy: which one, for which hosts, and the CONNECT tunnel.
 
 use crate::config::ProxySetting;
+use crate::network::Network;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io;
@@ -42,8 +43,43 @@ pub struct Proxy {
 /// Which proxy for which host.
 pub struct Proxies {
     proxy: Option<Proxy>,
-    direct: Vec<String>,
+    direct: Vec<Direct>,
     loopback_direct: bool,
+}
+
+/// An entry of NO_PROXY.
+enum Direct {
+    Everything,
+    /// A name, and what is below it.
+    Name(String),
+    /// Addresses, for hosts that are named by their address.
+    Network(Network),
+}
+
+impl Direct {
+    fn parse(entry: &str) -> Option<Self> {
+        let entry = entry.trim();
+        match (entry, entry.parse()) {
+            ("", _) => None,
+            ("*", _) => Some(Self::Everything),
+            (_, Ok(network)) => Some(Self::Network(network)),
+            (name, Err(_)) => {
+                let name = name.trim_start_matches('*').trim_start_matches('.').trim_end_matches('.');
+                Some(Self::Name(name.to_ascii_lowercase())).filter(|_| !name.is_empty())
+            }
+        }
+    }
+
+    fn covers(&self, host: &str, address: Option<IpAddr>) -> bool {
+        match (self, address) {
+            (Self::Everything, _) => true,
+            (Self::Network(network), Some(address)) => network.contains(address),
+            (Self::Name(name), None) => {
+                host.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Proxies {
@@ -62,28 +98,36 @@ impl Proxies {
 
     fn from_values(https_proxy: &str, no_proxy: &str) -> Result<Self, ProxyError> {
         let proxy = if https_proxy.is_empty() { None } else { Some(Proxy::parse(https_proxy)?) };
-        let direct = no_proxy
-            .split(',')
-            .map(|entry| entry.trim().trim_start_matches('.').to_ascii_lowercase())
-            .filter(|entry| !entry.is_empty())
-            .collect();
+        let direct = no_proxy.split(',').filter_map(Direct::parse).collect();
         Ok(Self { proxy, direct, loopback_direct: true })
     }
 
-    /// The proxy for `host`, if any.
+    /// Whether there is one at all.
+    pub fn is_configured(&self) -> bool {
+        self.proxy.is_some()
+    }
+
+    /// The proxy for `host`, a name or an address, if any.
     pub fn for_host(&self, host: &str) -> Option<&Proxy> {
-        let host = host.to_ascii_lowercase();
-        let ip: Option<IpAddr> = host.parse().ok();
-        let loopback = host == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let address: Option<IpAddr> = host.parse().ok();
+        let loopback = host == "localhost" || address.is_some_and(|address| address.to_canonical().is_loopback());
         if self.loopback_direct && loopback {
             return None;
         }
-        let covered = |entry: &String| {
-            entry == "*"
-                || *entry == host
-                || (ip.is_none() && host.strip_suffix(entry.as_str()).is_some_and(|rest| rest.ends_with('.')))
-        };
-        if self.direct.iter().any(covered) { None } else { self.proxy.as_ref() }
+        if self.direct.iter().any(|direct| direct.covers(&host, address)) { None } else { self.proxy.as_ref() }
+    }
+
+    /// The proxy for a connection to `address`, which is one of `name`'s if there is a name.
+    pub fn for_address(&self, name: Option<&str>, address: IpAddr) -> Option<&Proxy> {
+        // Another machine's loopback is never what is meant.
+        if self.loopback_direct && address.to_canonical().is_loopback() {
+            return None;
+        }
+        match name {
+            Some(name) => self.for_host(name),
+            None => self.for_host(&address.to_canonical().to_string()),
+        }
     }
 }
 
@@ -175,6 +219,31 @@ mod tests {
             assert_eq!(proxies.for_host(proxied).map(|p| p.port), Some(3128), "{proxied}");
         }
         assert!(Proxies::from_values("http://proxy.example", "*").unwrap().for_host("workspace.example").is_none());
+    }
+
+    #[test]
+    fn no_proxy_has_networks_too_for_hosts_that_are_addresses() {
+        let proxies =
+            Proxies::from_values("http://proxy.example", "10.0.0.0/8, fd00::/8 ,*.lan,Corp.Example.").unwrap();
+        for direct in ["10.200.0.1", "fd12::1", "::ffff:10.1.1.1", "a.lan", "lan", "x.corp.example", "corp.example."] {
+            assert!(proxies.for_host(direct).is_none(), "{direct}");
+        }
+        for proxied in ["11.0.0.1", "fe80::1", "10.0.0.1.example", "wlan", "example"] {
+            assert!(proxies.for_host(proxied).is_some(), "{proxied}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_judged_by_the_name_that_it_was_resolved_from() {
+        let proxies = Proxies::from_values("http://proxy.example", "direct.example,192.0.2.0/24").unwrap();
+        let (address, other) = (IpAddr::from([192, 0, 2, 7]), IpAddr::from([198, 51, 100, 7]));
+        assert!(proxies.for_address(Some("direct.example"), other).is_none());
+        assert!(proxies.for_address(None, address).is_none());
+        assert!(proxies.for_address(Some("workspace.example"), address).is_some());
+        assert!(proxies.for_address(None, other).is_some());
+        assert!(proxies.for_address(Some("workspace.example"), IpAddr::from([127, 0, 0, 1])).is_none());
+        let every = Proxies::from_setting(&ProxySetting::Url("http://proxy.example".to_owned())).unwrap();
+        assert!(every.for_address(None, IpAddr::from([127, 0, 0, 1])).is_some());
     }
 
     #[test]

@@ -1,0 +1,135 @@
+//! RETRY series: sealed with their exact payload, their count and their next time before anybody hears of them.
+
+use super::{About, Asking, Stage};
+use crate::callback::{Question, next_attempt};
+use crate::limits::MAX_FORGOTTEN_AT_ONCE;
+use crate::serving::{Cx, PairingState, blobs};
+use crate::state::{AskingAbout, AskingRecord};
+use countersign_wire::Text;
+use countersign_wire::callback::{Attempt, CallbackSubject};
+use countersign_wire::command::ApprovalSetting;
+use countersign_wire::ids::ApiUserId;
+use countersign_wire::refusal::{Code, Refusal};
+
+impl PairingState {
+    /// When the handler of `user`, which answered RETRY to the attempt with this number, is asked again; `None`: never.
+    pub(super) fn retry_at(&self, now: u64, user: &ApiUserId, number: u16) -> Option<u64> {
+        match self.record.user(user).map(|user| &user.approval) {
+            Some(ApprovalSetting::Handler(handler)) => next_attempt(&handler.retry, number, now),
+            _ => None,
+        }
+    }
+
+    /// Seals where the series is, and then tells.
+    pub(super) fn retry_later(&mut self, cx: &mut Cx<'_>, subject: &CallbackSubject, attempt: Attempt, at_ms: u64) {
+        let Some(asking) = self.askings.all.get_mut(subject) else { return };
+        asking.attempts = attempt.number;
+        asking.last = Some(attempt);
+        asking.stage = Stage::Retry { at_ms };
+        match self.record_of(subject) {
+            Ok(record) => {
+                cx.save(blobs::asking(self.record.id, subject), &record);
+                if let Some(asking) = self.askings.all.get_mut(subject) {
+                    asking.is_sealed = true;
+                }
+                self.tell_waiting(cx, subject);
+            }
+            Err(refusal) => {
+                if let Some(asking) = self.take_asking(cx, subject) {
+                    self.fail(cx, asking, refusal, None);
+                }
+            }
+        }
+    }
+
+    fn record_of(&self, subject: &CallbackSubject) -> Result<AskingRecord, Refusal> {
+        let internal = |detail: String| Refusal::new(Code::Internal, detail);
+        let asking = self.askings.get(subject).ok_or_else(|| internal("the request is gone".into()))?;
+        let user = self.record.user(&asking.user).ok_or_else(|| internal("the API user is gone".into()))?;
+        let next_at_ms = match asking.stage {
+            Stage::Retry { at_ms } => at_ms,
+            Stage::Waiting { .. } | Stage::Called { .. } => 0,
+        };
+        let about = match &asking.about {
+            About::Transaction { request, understood } => {
+                AskingAbout::Transaction { request: Box::new(request.clone()), intent: understood.intent.clone() }
+            }
+            About::Change(change) => AskingAbout::Change(change.clone()),
+        };
+        Ok(AskingRecord {
+            user: asking.user.clone(),
+            about,
+            payload: asking.question.bounded()?,
+            request_id: Text::cut(asking.question.request_id.clone()),
+            approval: user.approval.digest(),
+            attempts: asking.attempts,
+            next_at_ms,
+            last: asking.last.clone(),
+        })
+    }
+
+    /// A boot found a series. Where the handler is another one by now, or the request is not understood any more, it is over.
+    pub(crate) fn restore_asking(&mut self, record: AskingRecord) {
+        let about = match record.about {
+            AskingAbout::Transaction { request, intent } => {
+                match crate::ceremony::Understood::again(&request, intent) {
+                    Ok(understood) => About::Transaction { request: *request, understood },
+                    Err(refusal) => {
+                        tracing::error!(%refusal, "a sealed request is not understood any more; it ends here");
+                        let subject = CallbackSubject::Transaction(request.transaction);
+                        return self.askings.stale.push(blobs::asking(self.record.id, &subject));
+                    }
+                }
+            }
+            AskingAbout::Change(change) => About::Change(change),
+        };
+        let subject = about.subject();
+        if self.record.user(&record.user).is_none_or(|user| user.approval.digest() != record.approval) {
+            return self.askings.stale.push(blobs::asking(self.record.id, &subject));
+        }
+        self.askings.insert(Asking {
+            user: record.user,
+            about,
+            question: Question { payload: record.payload.to_vec(), request_id: record.request_id.to_string() },
+            stage: Stage::Retry { at_ms: record.next_at_ms },
+            attempts: record.attempts,
+            last: record.last,
+            is_sealed: true,
+        });
+    }
+
+    /// Ends everything that is in front of the handler of `user`: it is another one from now on, or none. Returns how many
+    /// RETRY series that were. Their records go a few at a time; a boot before that knows them by the handler they were for.
+    pub(super) fn end_askings(&mut self, cx: &mut Cx<'_>, user: &ApiUserId) -> u32 {
+        let subjects: Vec<CallbackSubject> = self.askings.of_user(user).map(|asking| asking.about.subject()).collect();
+        let mut series = 0u32;
+        for subject in subjects {
+            let Some(asking) = self.askings.remove(&subject) else { continue };
+            cx.running.places.leave(&(self.record.id, user.clone()), &subject);
+            if asking.is_sealed {
+                series = series.saturating_add(1);
+                self.askings.stale.push(blobs::asking(self.record.id, &subject));
+            }
+            let detail = "operators changed how this API user's requests are approved while this one waited; ask again";
+            let last = asking.last.clone();
+            self.fail(cx, asking, Refusal::new(Code::HandlerChanged, detail), last);
+        }
+        series
+    }
+
+    /// Deletes some records of series that are over.
+    pub(super) fn delete_stale(&mut self, cx: &mut Cx<'_>) {
+        let some = self.askings.stale.len().min(MAX_FORGOTTEN_AT_ONCE);
+        for blob in self.askings.stale.drain(..some) {
+            // Since then the same request may have been asked about, and sealed, again.
+            let is_back = self
+                .askings
+                .all
+                .iter()
+                .any(|(subject, asking)| asking.is_sealed && blobs::asking(self.record.id, subject) == blob);
+            if !is_back {
+                cx.delete(blob);
+            }
+        }
+    }
+}

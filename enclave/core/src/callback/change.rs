@@ -1,0 +1,124 @@
+//! What a handler is shown of a configuration change. The workspace claims all of it.
+
+use super::question::Question;
+use super::request::uuid;
+use borsh::BorshSerialize;
+use countersign_token::strict_json;
+use countersign_wire::Message;
+use countersign_wire::callback::ConfigChange;
+use countersign_wire::ids::PairingId;
+use countersign_wire::message::digest_of;
+use countersign_wire::refusal::{Code, Refusal};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Payload of `config_change_sign_request`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    request_id: &'a str,
+    signer_id: &'a str,
+    r#type: &'a str,
+    extra_info: Map<String, Value>,
+}
+
+/// Everything that an approval covers.
+#[derive(BorshSerialize)]
+struct Covered {
+    pairing: PairingId,
+    change: [u8; 32],
+}
+
+/// Builds the request about a change. The same change gives the same bytes.
+///
+/// # Errors
+/// [`Code::Malformed`]: its kind is no plain word, or what it is about is no JSON object.
+pub(crate) fn config_change_sign_request(pairing: PairingId, change: &ConfigChange) -> Result<Question, Refusal> {
+    let malformed = |detail: String| Refusal::new(Code::Malformed, detail);
+    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    if change.kind.is_empty() || !change.kind.bytes().all(plain) {
+        return Err(malformed("expected the kind of a change to be of A-Z 0-9 _".into()));
+    }
+    let extra_info = strict_json::object(&change.extra_info)
+        .map_err(|e| malformed(format!("what the change is about: expected a JSON object: {e}")))?;
+    let covered = Covered { pairing, change: change.digest() };
+    // Writing fixed-size fields to memory cannot fail.
+    let covered = borsh::to_vec(&covered).unwrap_or_default();
+    let request_id = uuid(digest_of("countersign/callback-change-id/v1", &covered));
+    let payload =
+        Payload { request_id: &request_id, signer_id: change.signer.as_str(), r#type: &change.kind, extra_info };
+    let payload = serde_json::to_vec(&payload).map_err(|e| malformed(e.to_string()))?;
+    Ok(Question { payload, request_id })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use countersign_wire::ids::ChangeId;
+    use countersign_wire::{Bytes, Text};
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    fn change() -> ConfigChange {
+        ConfigChange {
+            id: ChangeId([7; 16]),
+            signer: "api-user-1".parse().unwrap(),
+            kind: Text::new("UNMANAGED_WALLET").unwrap(),
+            extra_info: Bytes::new(INFO.as_bytes().to_vec()).unwrap(),
+        }
+    }
+
+    const INFO: &str =
+        r#"{"name":"cold storage","asset":"ETH","address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}"#;
+
+    #[test]
+    fn the_handler_sees_type_signer_and_what_it_is_about() {
+        let question = config_change_sign_request(PairingId([1; 16]), &change()).unwrap();
+        let shown: Value = serde_json::from_slice(&question.payload).unwrap();
+        let expected = json!({
+            "requestId": question.request_id, "signerId": "api-user-1", "type": "UNMANAGED_WALLET",
+            "extraInfo": serde_json::from_str::<Value>(INFO).unwrap(),
+        });
+        assert_eq!(shown, expected);
+        assert_eq!(config_change_sign_request(PairingId([1; 16]), &change()), Ok(question), "the same again");
+    }
+
+    /// The file that documents show. `COUNTERSIGN_WRITE_GOLDEN=1` writes it anew.
+    #[test]
+    fn the_example_in_the_documents_is_what_is_sent() {
+        let question = config_change_sign_request(PairingId([1; 16]), &change()).unwrap();
+        let shown: Value = serde_json::from_slice(&question.payload).unwrap();
+        let shown = serde_json::to_string_pretty(&shown).unwrap() + "\n";
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/callback/config_change.json");
+        if std::env::var_os("COUNTERSIGN_WRITE_GOLDEN").is_some() {
+            std::fs::write(file, &shown).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(file).unwrap(), shown);
+    }
+
+    #[test]
+    fn t24_every_difference_is_another_request() {
+        let id = |pairing: u8, change: &ConfigChange| {
+            config_change_sign_request(PairingId([pairing; 16]), change).unwrap().request_id
+        };
+        let mut ids = BTreeSet::from([id(1, &change()), id(2, &change())]);
+        ids.insert(id(1, &ConfigChange { id: ChangeId([8; 16]), ..change() }));
+        ids.insert(id(1, &ConfigChange { signer: "other".parse().unwrap(), ..change() }));
+        ids.insert(id(1, &ConfigChange { kind: Text::new("ADD_USER").unwrap(), ..change() }));
+        ids.insert(id(1, &ConfigChange { extra_info: Bytes::new(b"{}".to_vec()).unwrap(), ..change() }));
+        assert_eq!(ids.len(), 6);
+    }
+
+    #[test]
+    fn what_is_not_a_change_is_refused() {
+        let code = |change: &ConfigChange| config_change_sign_request(PairingId([1; 16]), change).map_err(|r| r.code);
+        for kind in ["", "add_user", "ADD USER", "A\n"] {
+            assert_eq!(code(&ConfigChange { kind: Text::new(kind).unwrap(), ..change() }), Err(Code::Malformed));
+        }
+        for info in ["", "[]", "{", r#"{"a":1,"a":2}"#, "{} x"] {
+            let changed = ConfigChange { extra_info: Bytes::new(info.as_bytes().to_vec()).unwrap(), ..change() };
+            assert_eq!(code(&changed), Err(Code::Malformed), "{info}");
+        }
+    }
+}

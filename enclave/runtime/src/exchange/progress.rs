@@ -1,0 +1,91 @@
+//! How far an exchange came: also known when it failed or its time was over.
+
+use cosigner_core::{ExchangeOutcome, ExchangeReport, ServerSeen};
+use countersign_wire::callback::StepTimes;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A step of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Resolving the name.
+    Resolve,
+    /// Connecting to the checked address.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// The request and its answer.
+    Answer,
+}
+
+/// The times of the steps that began, and the server, once its certificate was accepted.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    steps: StepTimes,
+    running: Option<(Step, Instant)>,
+    server: Option<ServerSeen>,
+}
+
+impl Progress {
+    /// Ends the running step and begins another one.
+    pub(crate) fn begin(&mut self, step: Step) {
+        self.end();
+        self.running = Some((step, Instant::now()));
+    }
+
+    /// Ends the running step.
+    pub(crate) fn end(&mut self) {
+        let Some((step, since)) = self.running.take() else { return };
+        let time = match step {
+            Step::Resolve => &mut self.steps.resolve_us,
+            Step::Connect => &mut self.steps.connect_us,
+            Step::Tls => &mut self.steps.tls_us,
+            Step::Answer => &mut self.steps.answer_us,
+        };
+        *time = Some(time.unwrap_or(0).saturating_add(micros(since.elapsed())));
+    }
+
+    /// The server's certificate was accepted.
+    pub(crate) fn saw(&mut self, server: ServerSeen) {
+        self.server = Some(server);
+    }
+
+    /// Forgets everything: the exchange begins anew.
+    pub(crate) fn restart(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The report, the step among its times in which the exchange ended.
+    pub(crate) fn report(mut self, outcome: ExchangeOutcome) -> ExchangeReport {
+        self.end();
+        ExchangeReport { outcome, steps: self.steps, server: self.server }
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cosigner_core::ExchangeFailure;
+
+    #[test]
+    fn the_step_in_which_it_ended_has_a_time_and_later_ones_have_none() {
+        let mut progress = Progress::default();
+        progress.begin(Step::Resolve);
+        progress.begin(Step::Connect);
+        let steps = progress.report(Err(ExchangeFailure::Timeout(1))).steps;
+        assert!(steps.resolve_us.is_some() && steps.connect_us.is_some());
+        assert!(steps.tls_us.is_none() && steps.answer_us.is_none());
+    }
+
+    #[test]
+    fn what_was_before_a_new_beginning_does_not_count() {
+        let mut progress = Progress::default();
+        progress.begin(Step::Answer);
+        progress.restart();
+        assert_eq!(progress.report(Err(ExchangeFailure::Timeout(1))).steps, StepTimes::default());
+    }
+}

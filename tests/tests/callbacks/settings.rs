@@ -1,0 +1,113 @@
+//! What operators set about API users and about the co-signer itself.
+
+use super::{CUSTOMER, hostile, restart, set, status};
+use countersign_tests::simulator::SimulatedHandler;
+use countersign_token::generate_p256;
+use countersign_token::public_spki_der_of;
+use countersign_wire::admin::{AdminRequest, AdminResponse, Done};
+use countersign_wire::command::{ApprovalSetting, Change, Handler, HandlerTls};
+use countersign_wire::refusal::Code;
+use countersign_wire::{Bytes, List, Text};
+
+fn refused(answer: &AdminResponse) -> Option<Code> {
+    match answer {
+        AdminResponse::Refused(refusal) => Some(refusal.code),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_handlers_key_rotates_in_place_with_two_active() {
+    let mut world = hostile();
+    let (old, new) = (world.handler.clone(), SimulatedHandler::default());
+    let key = |handler: &SimulatedHandler| Bytes::new(handler.public_key()).unwrap();
+    let with =
+        |keys: Vec<Bytes<_>>| ApprovalSetting::Handler(Handler { keys: List::new(keys).unwrap(), ..old.settings() });
+    let authorise = |world: &mut countersign_tests::simulator::World, n: u8| {
+        let request = world.request(n, &format!("message {n}"), "fine");
+        world.authorise(CUSTOMER, &request).map(drop).map_err(|refusal| refusal.code)
+    };
+    set(&mut world, with(vec![key(&old), key(&new)]));
+    assert_eq!(authorise(&mut world, 1), Ok(()), "the old key");
+    world.handler = new.clone();
+    assert_eq!(authorise(&mut world, 2), Ok(()), "and the new one");
+    set(&mut world, with(vec![key(&new)]));
+    assert_eq!(authorise(&mut world, 3), Ok(()));
+    world.handler = old;
+    assert_eq!(authorise(&mut world, 4), Err(Code::BadSignature), "the old one is retired");
+}
+
+#[test]
+fn a_setting_that_could_not_work_is_refused_when_it_is_set_and_changes_nothing() {
+    let mut world = hostile();
+    let good = world.handler.settings();
+    let before = status(&mut world).approval;
+    let key = Bytes::new(public_spki_der_of(&generate_p256().unwrap()).unwrap()).unwrap();
+    for bad in [
+        Handler { url: Text::new("http://handler.example").unwrap(), ..good.clone() },
+        Handler { url: Text::new("https://169.254.169.254").unwrap(), ..good.clone() },
+        Handler { keys: List::default(), ..good.clone() },
+        Handler { keys: List::new(vec![key.clone(), key]).unwrap(), ..good.clone() },
+        Handler { tls: HandlerTls::Pinned(List::default()), ..good.clone() },
+        Handler { deadline_ms: 0, ..good.clone() },
+    ] {
+        let answer = set(&mut world, ApprovalSetting::Handler(bad.clone()));
+        assert!(matches!(refused(&answer), Some(Code::Malformed | Code::AddressDenied)), "{bad:?}: {answer:?}");
+    }
+    assert_eq!(status(&mut world).approval, before);
+}
+
+#[test]
+fn a_request_key_of_its_own_signs_what_the_handler_gets_and_lasts() {
+    let mut world = hostile();
+    let pairings = status(&mut world).request_key;
+    let own = Handler { own_request_key: true, ..world.handler.settings() };
+    // The key is made in the background.
+    let mut answer = set(&mut world, ApprovalSetting::Handler(own.clone()));
+    for _ in 0..20 {
+        if refused(&answer) != Some(Code::NotYet) {
+            break;
+        }
+        world.run(1_000, |_| false);
+        answer = set(&mut world, ApprovalSetting::Handler(own.clone()));
+    }
+    let AdminResponse::Done(Done::ApprovalSet { request_key, .. }) = answer else { panic!("{answer:?}") };
+    assert_ne!(request_key, pairings);
+    restart(&mut world);
+    let seen = status(&mut world);
+    assert!(seen.own_request_key && seen.request_key == request_key);
+}
+
+#[test]
+fn a_name_is_for_people_and_lasts() {
+    let mut world = hostile();
+    let name = Text::new("paris-1").unwrap();
+    assert_eq!(world.operator(CUSTOMER, Change::Rename { name: name.clone() }), AdminResponse::Done(Done::Renamed));
+    restart(&mut world);
+    match world.ask_admin(CUSTOMER, &AdminRequest::Describe) {
+        AdminResponse::Described(description) => assert_eq!(description.name, name),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_call_is_in_the_status_and_in_the_log_with_its_reason_code() {
+    let mut world = hostile();
+    for (n, note) in ["fine", "reject-me"].into_iter().enumerate() {
+        let request = world.request(n as u8 + 1, &format!("message {n}"), note);
+        let _ = world.authorise(CUSTOMER, &request);
+    }
+    let seen = status(&mut world);
+    assert_eq!((seen.user.approved, seen.user.rejected, seen.attempts.len()), (1, 1, 2));
+    assert_eq!(seen.user.last_attempt.unwrap().code, Some(Code::Rejected));
+    let AdminResponse::Events(log) = world.ask_admin(CUSTOMER, &AdminRequest::Events { after: 0 }) else {
+        panic!("no log")
+    };
+    let codes: Vec<_> = log
+        .lines
+        .iter()
+        .filter(|line| line.kind.as_str() == "callback")
+        .map(|line| line.fields.iter().find(|(name, _)| name.as_str() == "code").map(|(_, code)| code.to_string()))
+        .collect();
+    assert_eq!(codes, [None, Some("rejected".to_owned())]);
+}
