@@ -110,7 +110,8 @@ pub struct SealingKeyAnswer {
 pub struct ExchangeReport {
     /// How it ended.
     pub outcome: ExchangeOutcome,
-    /// How long its steps took. Without those that an open connection saved.
+    /// How long its steps took: those that ended, well or not. Without those that an open connection saved, and without
+    /// the one that had not ended when the deadline passed.
     pub steps: StepTimes,
     /// The server, as soon as its certificate was accepted.
     pub server: Option<ServerSeen>,

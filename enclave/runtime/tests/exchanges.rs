@@ -331,7 +331,7 @@ async fn a_report_of_a_failure_says_how_far_it_came() {
     .await;
     let timed_out = exchanges.run(ExchangeSpec { deadline_ms: 500, ..spec(&authority, NAME, silent.port) }).await;
     assert_eq!(timed_out.outcome, Err(ExchangeFailure::Timeout(500)));
-    assert!(timed_out.steps.tls_us.is_some() && timed_out.steps.answer_us.is_some_and(|us| us > 1000));
+    assert!(timed_out.steps.tls_us.is_some() && timed_out.steps.answer_us.is_none());
     assert_eq!(timed_out.server.map(|server| server.address), Some(LOOPBACK));
 }
 

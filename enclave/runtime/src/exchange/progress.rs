@@ -1,6 +1,6 @@
 //! How far an exchange came: also known when it failed or its time was over.
 
-use cosigner_core::{ExchangeOutcome, ExchangeReport, ServerSeen};
+use cosigner_core::{ExchangeFailure, ExchangeOutcome, ExchangeReport, ServerSeen};
 use countersign_wire::callback::StepTimes;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ pub(crate) enum Step {
     Answer,
 }
 
-/// The times of the steps that began, and the server, once its certificate was accepted.
+/// The times of the steps that ended, and the server, once its certificate was accepted.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     steps: StepTimes,
@@ -55,9 +55,12 @@ impl Progress {
         *self = Self::default();
     }
 
-    /// The report, the step among its times in which the exchange ended.
+    /// The report. A step that failed has a time; one that had not ended when the time was over has none, so that it can
+    /// be told which one that was.
     pub(crate) fn report(mut self, outcome: ExchangeOutcome) -> ExchangeReport {
-        self.end();
+        if !matches!(outcome, Err(ExchangeFailure::Timeout(_))) {
+            self.end();
+        }
         ExchangeReport { outcome, steps: self.steps, server: self.server }
     }
 }
@@ -69,16 +72,19 @@ fn micros(time: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cosigner_core::ExchangeFailure;
 
     #[test]
-    fn the_step_in_which_it_ended_has_a_time_and_later_ones_have_none() {
-        let mut progress = Progress::default();
-        progress.begin(Step::Resolve);
-        progress.begin(Step::Connect);
-        let steps = progress.report(Err(ExchangeFailure::Timeout(1))).steps;
-        assert!(steps.resolve_us.is_some() && steps.connect_us.is_some());
-        assert!(steps.tls_us.is_none() && steps.answer_us.is_none());
+    fn a_step_that_failed_has_a_time_and_one_that_never_ended_has_none() {
+        for (failure, has_time) in
+            [(ExchangeFailure::Connect(String::new()), true), (ExchangeFailure::Timeout(1), false)]
+        {
+            let mut progress = Progress::default();
+            progress.begin(Step::Resolve);
+            progress.begin(Step::Connect);
+            let steps = progress.report(Err(failure)).steps;
+            assert_eq!((steps.resolve_us.is_some(), steps.connect_us.is_some()), (true, has_time));
+            assert!(steps.tls_us.is_none() && steps.answer_us.is_none());
+        }
     }
 
     #[test]
