@@ -51,7 +51,9 @@ async fn t46_an_unknown_version_or_variant_is_a_typed_error_and_the_host_lives_o
         stream.write_all(&bytes).await.unwrap();
         assert!(read_frame(&mut stream).await.is_none());
     }
-    for payload in [vec![9, 0], vec![1, 200], Vec::new()] {
+    // The same on the control connection.
+    let unknown_variant = vec![FromEnclave::LoadBlobs.encode()[0], 200];
+    for payload in [vec![9, 0], unknown_variant, Vec::new()] {
         let mut enclave = Enclave::connect(&host).await;
         write_frame(&mut enclave.stream, &payload).await;
         assert!(enclave.try_next().await.is_none());

@@ -31,6 +31,16 @@ pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>
     timeout(PATIENCE, read).await.expect("a frame or the end of the stream")
 }
 
+/// The next message but reports of the host's health, which come when they come; `None` at the end.
+pub async fn next_but_health(stream: &mut (impl AsyncRead + Unpin)) -> Option<FromHost> {
+    loop {
+        match FromHost::decode(&read_frame(stream).await?).unwrap() {
+            FromHost::Health(_) => {}
+            other => return Some(other),
+        }
+    }
+}
+
 /// A raw connection to the enclave's socket.
 pub async fn connect(host: &Host) -> UnixStream {
     UnixStream::connect(host.place.path("enclave.sock")).await.unwrap()
@@ -73,25 +83,16 @@ impl Enclave {
         write_frame(&mut self.stream, &message.encode()).await;
     }
 
-    /// The next message, `None` when the host closed the connection.
-    async fn try_next_of_all(&mut self) -> Option<FromHost> {
-        Some(FromHost::decode(&read_frame(&mut self.stream).await?).unwrap())
-    }
-
-    /// The same without reports of the host's health, which come when they come.
+    /// The next message but reports of the host's health, `None` when the host closed the connection.
     pub async fn try_next(&mut self) -> Option<FromHost> {
-        loop {
-            match self.try_next_of_all().await? {
-                FromHost::Health(_) => {}
-                other => return Some(other),
-            }
-        }
+        next_but_health(&mut self.stream).await
     }
 
     /// The next report of the host's health; what comes before it is dropped.
     pub async fn next_health(&mut self) -> HostHealth {
         loop {
-            if let FromHost::Health(health) = self.try_next_of_all().await.expect("a report") {
+            let payload = read_frame(&mut self.stream).await.expect("a report");
+            if let FromHost::Health(health) = FromHost::decode(&payload).unwrap() {
                 return health;
             }
         }
