@@ -14,6 +14,7 @@ use cosigner_core::{
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
 use countersign_mpc::{Primes, Scheme, Step};
+use countersign_token::PublicKey;
 use countersign_wire::command::Measurements;
 use countersign_wire::host_link::LinkDown;
 use countersign_wire::ids::PartyId;
@@ -121,6 +122,9 @@ pub struct World {
     pub slow: Option<(usize, u64)>,
     /// How long the callback handler thinks, in ms.
     pub handler_thinks_ms: u64,
+    /// The next keys for callback requests, instead of the base world's, and the one that the handler knows.
+    pub callback_key: Option<Vec<u8>>,
+    pub known_to_handler: Option<PublicKey>,
     /// Which co-signer gets a peer packet (sender's index, receiver): for worlds in which two share an identity.
     pub on_route: Option<PacketRouter>,
     events: BTreeMap<(u64, u64), Event>,
@@ -140,6 +144,7 @@ impl World {
         handler: SimulatedHandler,
         now: u64,
     ) -> Self {
+        let known_to_handler = base.callback_public.clone();
         Self {
             now,
             started: now,
@@ -166,6 +171,8 @@ impl World {
             said: VecDeque::new(),
             slow: None,
             handler_thinks_ms: 0,
+            callback_key: None,
+            known_to_handler,
             on_route: None,
             events: BTreeMap::new(),
             next: 0,
@@ -458,7 +465,7 @@ impl World {
                 self.input(i, PRIMES_MS, Input::Job { job, event: JobEvent::Primes(primes) });
             }
             JobSpec::CallbackKey => {
-                let key = Zeroizing::new(self.base.callback_key.clone());
+                let key = Zeroizing::new(self.callback_key.as_ref().unwrap_or(&self.base.callback_key).clone());
                 self.input(i, 50, Input::Job { job, event: JobEvent::CallbackKey(key) });
             }
             JobSpec::Mpc(plan) => {
@@ -522,7 +529,7 @@ impl World {
                         .push(format!("{}:{}{} trusting {:?}", spec.host, spec.port, spec.path, spec.trust));
                     Err(ExchangeFailure::Dns("no such handler".into()))
                 }
-                Purpose::Callback => match self.handler.answer(&spec.body, self.base.callback_public.as_ref()) {
+                Purpose::Callback => match self.handler.answer(&spec.body, self.known_to_handler.as_ref()) {
                     Some(body) => Ok(HttpAnswer { status: 200, body }),
                     None => Err(ExchangeFailure::Timeout(spec.deadline_ms)),
                 },

@@ -2,8 +2,7 @@
 
 use super::{CUSTOMER, hostile, restart, set, status};
 use countersign_tests::simulator::SimulatedHandler;
-use countersign_token::generate_p256;
-use countersign_token::public_spki_der_of;
+use countersign_token::{SigningKey, generate_p256, public_spki_der_of};
 use countersign_wire::admin::{AdminRequest, AdminResponse, Done};
 use countersign_wire::command::{ApprovalSetting, Change, Handler, HandlerTls};
 use countersign_wire::refusal::Code;
@@ -61,21 +60,21 @@ fn a_setting_that_could_not_work_is_refused_when_it_is_set_and_changes_nothing()
 fn a_request_key_of_its_own_signs_what_the_handler_gets_and_lasts() {
     let mut world = hostile();
     let pairings = status(&mut world).request_key;
+    let secret = generate_p256().unwrap().to_vec();
+    let key = SigningKey::from_pkcs8_der(&secret).unwrap();
+    world.callback_key = Some(secret);
+    // The spare key is made at the boot.
+    restart(&mut world);
     let own = Handler { own_request_key: true, ..world.handler.settings() };
-    // The key is made in the background.
-    let mut answer = set(&mut world, ApprovalSetting::Handler(own.clone()));
-    for _ in 0..20 {
-        if refused(&answer) != Some(Code::NotYet) {
-            break;
-        }
-        world.run(1_000, |_| false);
-        answer = set(&mut world, ApprovalSetting::Handler(own.clone()));
-    }
+    let answer = set(&mut world, ApprovalSetting::Handler(own));
     let AdminResponse::Done(Done::ApprovalSet { request_key, .. }) = answer else { panic!("{answer:?}") };
-    assert_ne!(request_key, pairings);
+    assert!(request_key != pairings && *request_key == *key.public().spki_der());
     restart(&mut world);
     let seen = status(&mut world);
     assert!(seen.own_request_key && seen.request_key == request_key);
+    world.known_to_handler = Some(key.public().clone());
+    let request = world.request(1, "hello", "fine");
+    assert!(world.authorise(CUSTOMER, &request).is_ok(), "signed with it, as the handler saw");
 }
 
 #[test]
