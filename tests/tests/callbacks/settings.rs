@@ -65,6 +65,7 @@ fn a_request_key_of_its_own_signs_what_the_handler_gets_and_lasts() {
     world.callback_key = Some(secret);
     // The spare key is made at the boot.
     restart(&mut world);
+    world.run(1_000, |_| false);
     let own = Handler { own_request_key: true, ..world.handler.settings() };
     let answer = set(&mut world, ApprovalSetting::Handler(own));
     let AdminResponse::Done(Done::ApprovalSet { request_key, .. }) = answer else { panic!("{answer:?}") };

@@ -55,6 +55,7 @@ pub(super) fn status_of_refusal(code: Code) -> TransactionStatus {
         | Code::RequestIdMismatch
         | Code::AnswerMalformed
         | Code::AnswerTooLarge
+        | Code::AnswerExpired
         | Code::AddressDenied
         | Code::Redirect
         | Code::CallbackTimeout
