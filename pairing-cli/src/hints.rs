@@ -70,6 +70,9 @@ pub fn for_code(code: Code) -> &'static str {
         Code::ActionUnsupported => {
             "the handler gave an answer that does not exist here: it must say APPROVE, REJECT or RETRY; IGNORE is for configuration changes alone"
         }
+        Code::AnswerExpired => {
+            "the answer's own `exp` was over when it came: compare the handler's clock with the true time, or have it answer without `exp`"
+        }
         Code::Retry => "the handler wants to be asked again later, and will be",
         Code::RetriesExhausted => {
             "the handler answered RETRY to the end of its schedule: see `cosigner callback show`; a longer one: `cosigner callback update <user> --callback-retry-times`"

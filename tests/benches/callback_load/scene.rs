@@ -152,7 +152,10 @@ impl Scene {
         let system = self.system.as_ref().unwrap();
         let operator = &system.stack.customer().unwrap().operator;
         for time in ["119s", STUCK_CALL] {
-            operator.run(["callback", "update", &self.stuck.user.id, "--yes", "--callback-timeout", time]).await.unwrap();
+            operator
+                .run(["callback", "update", &self.stuck.user.id, "--yes", "--callback-timeout", time])
+                .await
+                .unwrap();
         }
     }
 
@@ -200,8 +203,20 @@ async fn stuck_user(system: &mut System, folder: PathBuf, url: &str) -> Asker {
     let key = answers.public.display().to_string();
     let ca = system.stack.authority.certificate().display().to_string();
     let flags = [
-        "callback", "set", &user.id, "--yes", "--callback-url", url, "--callback-key", &key, "--callback-ca", &ca,
-        "--callback-network", "127.0.0.0/8", "--callback-timeout", STUCK_CALL,
+        "callback",
+        "set",
+        &user.id,
+        "--yes",
+        "--callback-url",
+        url,
+        "--callback-key",
+        &key,
+        "--callback-ca",
+        &ca,
+        "--callback-network",
+        "127.0.0.0/8",
+        "--callback-timeout",
+        STUCK_CALL,
     ];
     member.operator.run(flags).await.unwrap();
     let vault = workspace.vault_account("stuck", &user).await.unwrap().id;

@@ -37,8 +37,18 @@ impl Scene {
         let ca = self.system.stack.authority.certificate().display().to_string();
         let user = self.system.user.id.as_str();
         let flags = [
-            "callback", "set", user, "--yes", "--callback-url", &foreign.url, "--callback-key", &key, "--callback-ca",
-            &ca, "--callback-network", "127.0.0.0/8",
+            "callback",
+            "set",
+            user,
+            "--yes",
+            "--callback-url",
+            &foreign.url,
+            "--callback-key",
+            &key,
+            "--callback-ca",
+            &ca,
+            "--callback-network",
+            "127.0.0.0/8",
         ];
         self.system.stack.customer().unwrap().operator.run(flags).await.unwrap();
     }

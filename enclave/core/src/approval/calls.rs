@@ -146,14 +146,14 @@ impl PairingState {
         match (asking.about, verdict) {
             (About::Transaction { request, understood }, Ok(ChangeVerdict::Approve)) => {
                 let approval = Ok(Approval::Handler { request_id });
-                self.decide(cx, &request, understood, approval, Some(attempt));
+                self.decide(cx, &request, *understood, approval, Some(attempt));
             }
             (About::Transaction { request, understood }, Ok(_)) => {
                 let refusal = Refusal::new(Code::Rejected, attempt.detail.to_string());
-                self.decide(cx, &request, understood, Err(refusal), Some(attempt));
+                self.decide(cx, &request, *understood, Err(refusal), Some(attempt));
             }
             (About::Transaction { request, understood }, Err(refusal)) => {
-                self.decide(cx, &request, understood, Err(refusal), Some(attempt));
+                self.decide(cx, &request, *understood, Err(refusal), Some(attempt));
             }
             (About::Change(change), Ok(verdict)) => {
                 let reason = attempt.detail.to_string();

@@ -31,9 +31,9 @@ pub(crate) enum About {
     /// A transaction.
     Transaction {
         /// As it came.
-        request: TransactionRequest,
+        request: Box<TransactionRequest>,
         /// As it was decoded and proved.
-        understood: Understood,
+        understood: Box<Understood>,
     },
     /// A configuration change.
     Change(ConfigChange),

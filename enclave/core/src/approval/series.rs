@@ -52,7 +52,7 @@ impl PairingState {
         };
         let about = match &asking.about {
             About::Transaction { request, understood } => {
-                AskingAbout::Transaction { request: Box::new(request.clone()), intent: understood.intent.clone() }
+                AskingAbout::Transaction { request: request.clone(), intent: understood.intent.clone() }
             }
             About::Change(change) => AskingAbout::Change(change.clone()),
         };
@@ -73,7 +73,7 @@ impl PairingState {
         let about = match record.about {
             AskingAbout::Transaction { request, intent } => {
                 match crate::ceremony::Understood::again(&request, intent) {
-                    Ok(understood) => About::Transaction { request: *request, understood },
+                    Ok(understood) => About::Transaction { request, understood: Box::new(understood) },
                     Err(refusal) => {
                         tracing::error!(%refusal, "a sealed request is not understood any more; it ends here");
                         let subject = CallbackSubject::Transaction(request.transaction);

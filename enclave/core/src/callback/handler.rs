@@ -44,10 +44,10 @@ pub fn check_handler(handler: &Handler) -> Result<(), Refusal> {
     if handler.keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
         return Err(malformed("the same public key is given twice".into()));
     }
-    if let HandlerTls::Pinned(pins) = &handler.tls {
-        if pins.is_empty() || pins.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
-            return Err(malformed("expected one pin, or two different ones".into()));
-        }
+    if let HandlerTls::Pinned(pins) = &handler.tls
+        && (pins.is_empty() || pins.windows(2).any(|pair| matches!(pair, [a, b] if a == b)))
+    {
+        return Err(malformed("expected one pin, or two different ones".into()));
     }
     if !mode.has_tokens() && (handler.dated_requests || handler.own_request_key) {
         let detail = "dated requests and a request key of one's own are for handlers with a public key: without one, \

@@ -30,7 +30,7 @@ impl PairingState {
         let transaction = request.transaction;
         let subject = CallbackSubject::Transaction(transaction);
         if let Some(asking) = self.askings.get(&subject) {
-            if matches!(&asking.about, About::Transaction { request: known, .. } if *known == request) {
+            if matches!(&asking.about, About::Transaction { request: known, .. } if **known == request) {
                 return self.tell_waiting(cx, &subject);
             }
             let refusal = Refusal::new(Code::Conflict, "the handler is being asked about other content under this id");
@@ -153,7 +153,8 @@ impl PairingState {
         };
         let question = callback::tx_sign_request(&shown);
         let user = request.signer.clone();
-        self.ask(cx, &user, About::Transaction { request, understood }, question)
+        let about = About::Transaction { request: Box::new(request), understood: Box::new(understood) };
+        self.ask(cx, &user, about, question)
     }
 
     /// Seals the decision and then tells it.
