@@ -70,7 +70,8 @@ impl Default for Control {
 
 impl Party {
     /// What it says about its users, where it has any.
-    pub fn users(&self) -> Option<CosignerMessage> {
+    pub fn users(&mut self) -> Option<CosignerMessage> {
+        self.told_users = Some(self.control.lock().unwrap().users.clone());
         let control = self.control.lock().unwrap();
         let users: Vec<_> = control.users.iter().map(|(id, (kind, digest))| (id.clone(), *kind, *digest)).collect();
         let name = Text::new("harbour").unwrap();
@@ -147,7 +148,6 @@ impl Party {
         if signed || self.told_users.as_ref().is_some_and(|told| *told != now) {
             out.extend(self.users().map(Out::Up));
         }
-        self.told_users = Some(now);
         out
     }
 

@@ -225,10 +225,9 @@ impl Party {
                         attempt,
                     })];
                 }
-                if note.as_deref() == Some("retry-me") || request.body.first() == Some(&0xee) {
-                    if let Some(out) = self.retry(now_ms, &request) {
-                        return out;
-                    }
+                let retries = note.as_deref() == Some("retry-me") || request.body.first() == Some(&0xee);
+                if retries && let Some(out) = self.retry(now_ms, &request) {
+                    return out;
                 }
                 let attempt = self.last_call(&transaction);
                 let authorisation = self.authorise(now_ms, &request);

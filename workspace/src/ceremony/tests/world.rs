@@ -329,7 +329,7 @@ impl World {
                 self.input(Input::Connected { party: id });
                 // Hello is the one message that a link begins with: the co-signer repeats it until it is through.
                 let hello = self.parties[&id].hello();
-                let users = self.parties[&id].users();
+                let users = self.parties.get_mut(&id).unwrap().users();
                 if self.up.contains(&id) {
                     self.at(5, Event::ToWorkspace(id, hello));
                     if let Some(users) = users {
