@@ -113,7 +113,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, answer: Arc<dyn An
             }
             Reply::Reset => {
                 let (stream, _) = stream.into_inner();
-                let _ = stream.set_linger(Some(Duration::ZERO));
+                let _ = stream.set_zero_linger();
                 return;
             }
         }
