@@ -129,11 +129,12 @@ impl Control {
         };
         let (reader, writer) = split(stream);
         let write_timeout = self.config.enclave.write_timeout_ms.into();
-        tasks.spawn(writing::run(writer, queue, write_timeout, closing.clone()));
-        // The queue is empty, so this is the first message.
+        // The queue is empty, so this is the first message, and there is room for it.
         if session.outbox.send(FromHost::Welcome { version: Text::cut(VERSION) }).await.is_ok() {
-            tasks.spawn(self.health.clone().send(session.outbox.clone(), closing.clone()));
             self.current.send_replace(Some(session.clone()));
+            // Written only now: whoever hears that the enclave was greeted finds its session.
+            tasks.spawn(writing::run(writer, queue, write_timeout, closing.clone()));
+            tasks.spawn(self.health.clone().send(session.outbox.clone(), closing.clone()));
             reading::run(reader, &session, self).await;
             self.current.send_replace(None);
         }

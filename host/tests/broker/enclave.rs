@@ -33,12 +33,15 @@ pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>
 
 /// The next message but reports of the host's health, which come when they come; `None` at the end.
 pub async fn next_but_health(stream: &mut (impl AsyncRead + Unpin)) -> Option<FromHost> {
-    loop {
-        match FromHost::decode(&read_frame(stream).await?).unwrap() {
-            FromHost::Health(_) => {}
-            other => return Some(other),
+    let next = async {
+        loop {
+            match FromHost::decode(&read_frame(stream).await?).unwrap() {
+                FromHost::Health(_) => {}
+                other => return Some(other),
+            }
         }
-    }
+    };
+    timeout(PATIENCE, next).await.expect("a message or the end of the stream")
 }
 
 /// A raw connection to the enclave's socket.
