@@ -11,6 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const TOKEN_SECONDS: u64 = 55;
 /// How long one HTTP call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that was idle for so long is not used again: the workspace closes such connections, at the earliest after
+/// ten seconds, and perhaps just when the next request is under way.
+const MAX_IDLE: Duration = Duration::from_secs(3);
 
 /// The API refused, or could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +79,8 @@ impl Client {
         let builder = authorities
             .into_iter()
             .fold(reqwest::Client::builder(), |builder, authority| builder.add_root_certificate(authority));
-        let http = builder.timeout(CALL_TIMEOUT).no_proxy().build().map_err(|e| failed(&e))?;
+        let http =
+            builder.timeout(CALL_TIMEOUT).pool_idle_timeout(MAX_IDLE).no_proxy().build().map_err(|e| failed(&e))?;
         let key = SigningKey::from_pem(key_pem).map_err(|e| failed(&e))?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), user: user.to_owned(), key: key.into(), http })
     }
