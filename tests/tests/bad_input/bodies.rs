@@ -28,9 +28,12 @@ pub async fn are_refused(scene: &Scene) {
         post(body).await.is(what, 400, "malformed", &["the body cannot be read"]);
     }
 
+    let to_nobody =
+        json!({"type": "ONE_TIME_ADDRESS", "oneTimeAddress": {"address": format!("0x{}", "00".repeat(20))}});
     for (path, value, word) in [
+        ("/operation", json!("MINT"), "RAW, TYPED_MESSAGE, TRANSFER or CONTRACT_CALL"),
+        ("/operation", json!("TRANSFER"), "no extraParameters"),
         ("/operation", json!(7), "expected a string"),
-        ("/operation", json!("TRANSFER"), "RAW or TYPED_MESSAGE"),
         ("/assetId", json!("NOPE"), "NOPE"),
         ("/assetId", Value::Null, "expected a string"),
         ("/source", json!("0"), "Source"),
@@ -41,9 +44,11 @@ pub async fn are_refused(scene: &Scene) {
         ("/externalTxId", json!("x".repeat(129)), "128"),
         ("/extraParameters/rawMessageData/messages", json!([]), "1 to 16"),
         ("/extraParameters/rawMessageData/messages/0/content", json!("0xzz"), "hexadecimal"),
-        ("/extraParameters/rawMessageData/messages/0/type", json!("EIP712"), "EIP191"),
+        ("/extraParameters/rawMessageData/messages/0/type", json!("EIP712"), "the content of EIP712"),
+        ("/extraParameters/rawMessageData/messages/0/type", json!("EIP1"), "EIP191 or EIP712"),
         ("/extraParameters/rawMessageData/messages/0/bip44AddressIndex", json!(1), "one address"),
-        ("/destination", json!({}), "destination"),
+        ("/destination", json!({}), "type"),
+        ("/destination", to_nobody, "TRANSFER or CONTRACT_CALL only"),
     ] {
         let mut body = good.clone();
         let (parent, name) = path.rsplit_once('/').unwrap();
