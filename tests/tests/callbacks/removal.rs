@@ -42,7 +42,7 @@ fn a_user_whom_the_workspace_never_confirmed_goes_and_its_pairing_with_it() {
     world.claim(CUSTOMER);
     // The workspace takes the token, and its answer is lost.
     world.on_exchange = Some(Box::new(|_, spec| {
-        spec.path.ends_with("/pair_device").then(|| Err(cosigner_core::ExchangeFailure::Timeout(1)))
+        spec.path.ends_with("/pair_device").then_some(Err(cosigner_core::ExchangeFailure::Timeout(1)))
     }));
     let user: ApiUserId = "never-confirmed".parse().unwrap();
     let add = add_user(&world, CUSTOMER, user.as_str(), "jti-lost");
