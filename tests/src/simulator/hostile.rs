@@ -66,6 +66,12 @@ impl World {
         self.cosigners[i].party.expect("paired")
     }
 
+    /// Waits for the link of co-signer `i`, and until the co-signer knows of it: before that its answers are lost.
+    pub fn wait_for_link(&mut self, i: usize) {
+        assert!(self.run(60_000, |w| w.cosigners[i].link_open), "the link of co-signer {i} comes up");
+        self.run(ANSWER_MS, |_| false);
+    }
+
     /// The group of the base world.
     pub fn group(&self) -> Group {
         self.workspace.store.groups[&GROUP].group.clone()

@@ -41,5 +41,5 @@ pub fn set(world: &mut World, approval: ApprovalSetting) -> AdminResponse {
 /// The customer's co-signer crashes with everything durable, and is back.
 pub fn restart(world: &mut World) {
     world.crash_keeping(CUSTOMER, usize::MAX);
-    assert!(world.run(20_000, |w| w.cosigners[CUSTOMER].link_open), "it is back");
+    world.wait_for_link(CUSTOMER);
 }

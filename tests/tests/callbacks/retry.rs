@@ -146,7 +146,7 @@ fn a_crash_before_the_series_is_durable_leaves_no_word_of_it_and_the_workspace_a
     assert!(spoken.iter().all(|told| matches!(told, Told::Waits(None))), "nothing before it is stored: {spoken:?}");
     world.stalled = None;
     world.crash_keeping(CUSTOMER, 0);
-    assert!(world.run(20_000, |w| w.cosigners[CUSTOMER].link_open));
+    world.wait_for_link(CUSTOMER);
     assert_eq!(status(&mut world).user.retrying, 0);
     world.exchange_with(CUSTOMER, WorkspaceMessage::Authorise(request));
     assert_eq!(world.handler.shown[0], world.handler.shown[1], "the same request again");

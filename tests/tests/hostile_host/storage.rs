@@ -241,7 +241,7 @@ fn t08_no_acknowledgement_leaves_before_the_share_is_durable_wherever_the_power_
             borders += 1;
             let said = acknowledged(&world, world.party(victim));
             world.workspace.silent = true;
-            assert!(world.run(60_000, |w| w.cosigners[victim].link_open));
+            world.wait_for_link(victim);
             for (session, outcome) in said {
                 let query = WorkspaceMessage::Query { group: GROUP, subject: Subject::Key(key), session };
                 let answers = world.exchange_with(victim, query);

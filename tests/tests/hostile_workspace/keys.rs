@@ -103,7 +103,7 @@ fn t58_a_vault_account_s_asset_never_moves_to_another_key() {
         assert_eq!(certify(&mut world, i, KEY, VAULT).unwrap_err(), Code::NotAllowed);
     }
     world.crash_keeping(CUSTOMER, usize::MAX);
-    world.run(20_000, |w| w.cosigners[CUSTOMER].link_open);
+    world.wait_for_link(CUSTOMER);
     assert_eq!(certify(&mut world, CUSTOMER, SECOND_KEY, VAULT).unwrap_err(), Code::Conflict);
     // The request that would use the moved binding is not even shown to the handler.
     let body = Client::message_body("hello", "fine", None, VAULT);
