@@ -172,7 +172,10 @@ impl Scene {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
             let fields = if line["fields"].is_object() { &line["fields"] } else { &line };
             let id = fields["txId"].as_str().and_then(|id| id.parse::<TransactionId>().ok());
-            if let (Some(id), Some(us)) = (id, fields["microseconds"].as_f64()) {
+            // A wide integer is logged as a text.
+            let us = &fields["microseconds"];
+            let us = us.as_f64().or_else(|| us.as_str()?.parse().ok());
+            if let (Some(id), Some(us)) = (id, us) {
                 own.insert(id, us / 1_000.0);
             }
         }
