@@ -117,9 +117,10 @@ impl PairingState {
         series
     }
 
-    /// Deletes some records of series that are over.
+    /// Deletes some records of series that are over. All pairings' changes of a step are one batch, and a batch is bounded: what
+    /// others changed counts.
     pub(super) fn delete_stale(&mut self, cx: &mut Cx<'_>) {
-        let some = self.askings.stale.len().min(MAX_FORGOTTEN_AT_ONCE);
+        let some = self.askings.stale.len().min(MAX_FORGOTTEN_AT_ONCE.saturating_sub(cx.changes.len()));
         for blob in self.askings.stale.drain(..some) {
             // Since then the same request may have been asked about, and sealed, again.
             let is_back = self

@@ -74,7 +74,9 @@ impl Serving {
             whose != user || pairing.record.users.iter().all(|known| known.id != *user || known.approval != *proposed)
         });
         pairing.request_keys.forget();
-        pairing.callbacks.remove(user);
+        if let Some(history) = pairing.callbacks.get_mut(user) {
+            history.certificate_expires_at_ms = None;
+        }
         pairing.save(cx);
         pairing.tell_users(cx, &name);
         let mut fields = Fields::default();
@@ -147,13 +149,7 @@ impl PairingState {
         self.primes.keys().for_each(|group| cx.delete(blobs::primes(id, *group)));
         self.aux.keys().for_each(|group| cx.delete(blobs::aux(id, *group)));
         self.changes.keys().for_each(|change| cx.delete(blobs::change(id, *change)));
-        while self.askings.sealed() > 0 {
-            let before = self.askings.sealed();
-            self.delete_stale(cx);
-            if self.askings.sealed() == before {
-                break;
-            }
-        }
+        self.askings.stale.drain(..).for_each(|blob| cx.delete(blob));
         cx.delete(blobs::pairing(id));
         cx.out.push(Effect::LinkClose { pairing: id });
     }
