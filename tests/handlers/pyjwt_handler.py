@@ -37,7 +37,6 @@ class Handler(BaseHTTPRequestHandler):
             payload["rejectionReason"] = "PyJWT says no"
         encoded = jwt.encode(payload, args.signing_key.read_text(), algorithm=args.algorithm)
         self.send_response(200)
-        self.send_header("Content-Length", str(len(encoded)))
         self.end_headers()
         self.wfile.write(encoded.encode())
 

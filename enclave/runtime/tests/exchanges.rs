@@ -4,7 +4,7 @@
 
 mod support;
 
-use cosigner_core::{ExchangeFailure, ExchangeSpec, HttpAnswer, HttpProtocol, Purpose, Trust};
+use cosigner_core::{ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, HttpProtocol, Purpose, Trust};
 use cosigner_enclave::clock::Clock;
 use cosigner_enclave::exchange::Exchanges;
 use cosigner_enclave::limits::{MAX_ANSWER_HEAD_BYTES, MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
@@ -252,19 +252,38 @@ async fn a_reset_within_the_answer_is_no_answer() {
     assert!(matches!(answer, Err(ExchangeFailure::Lost(_))), "{answer:?}");
 }
 
-#[tokio::test]
-async fn an_answer_that_the_host_cut_off_is_no_answer() {
-    let authority = Authority::new();
-    let server = Server::start(authority.server(NAME), |mut session| async move {
+/// Answers with `answer`, then ends the TCP connection in order, without a word of TLS.
+async fn without_a_notice(authority: &Authority, answer: &'static str) -> ExchangeOutcome {
+    let server = Server::start(authority.server(NAME), move |mut session| async move {
         session.read_request().await;
-        // It ends where the connection ends, but TLS was not closed: somebody in between may have cut it.
-        session.write(b"HTTP/1.1 200 OK\r\n\r\n{\"action\":\"APPROVE\"}").await;
+        session.write(answer).await;
         let (tcp, _) = session.stream.into_inner();
         drop(tcp);
     })
     .await;
-    let answer = exchanges(&broker()).run(spec(&authority, NAME, server.port)).await.outcome;
-    assert!(matches!(answer, Err(ExchangeFailure::Lost(_))), "{answer:?}");
+    exchanges(&broker()).run(spec(authority, NAME, server.port)).await.outcome
+}
+
+#[tokio::test]
+async fn an_answer_of_announced_length_that_the_host_cut_off_is_no_answer() {
+    let authority = Authority::new();
+    let of_a_length = "HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{\"action\":\"APPROVE\"";
+    let in_chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n{\"action\":\"APPROVE\"}\r\n";
+    let half_a_head = "HTTP/1.1 200 OK\r\n";
+    for answer in [of_a_length, in_chunks, half_a_head] {
+        let outcome = without_a_notice(&authority, answer).await;
+        assert!(matches!(outcome, Err(ExchangeFailure::Lost(_))), "{answer}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_the_connection_needs_no_notice_from_tls() {
+    let authority = Authority::new();
+    for version in ["HTTP/1.0", "HTTP/1.1"] {
+        let answer: &'static str = format!("{version} 200 OK\r\n\r\n{{\"action\":\"APPROVE\"}}").leak();
+        let outcome = without_a_notice(&authority, answer).await;
+        assert_eq!(outcome, Ok(HttpAnswer { status: 200, body: br#"{"action":"APPROVE"}"#.to_vec() }));
+    }
 }
 
 #[tokio::test]

@@ -107,6 +107,9 @@ pub async fn serve(mut enclave: UnixStream, mut host: UnixStream, opening: &[u8]
         let _ = tokio::io::copy(&mut from_host, &mut to_enclave).await;
         let _ = to_enclave.shutdown().await;
     };
-    tokio::join!(up, down);
+    tokio::select! {
+        _ = async { tokio::join!(up, down) } => {}
+        () = shared.cut.notified() => {}
+    }
     Some(())
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 /// What one side says to the other.
@@ -41,6 +41,8 @@ pub struct Shared {
     script: Mutex<Script>,
     /// How streams that the enclave asks for are dialled.
     pub dials: Mutex<Dials>,
+    /// Told when all streams are to be cut.
+    cut: Notify,
     /// Every byte that the enclave gave away, in order of arrival.
     pub given: Mutex<Vec<u8>>,
     /// What it was given and gave, as messages.
@@ -74,6 +76,7 @@ impl Broker {
         let shared = Arc::new(Shared {
             script: Mutex::new(honest()),
             dials: Mutex::new(Dials::Honest),
+            cut: Notify::new(),
             given: Mutex::default(),
             seen: Mutex::default(),
             host: PathBuf::from(&honest_socket),
@@ -86,6 +89,12 @@ impl Broker {
     /// From now on this script decides.
     pub fn set(&self, script: Script) {
         *self.shared.script.lock().unwrap() = script;
+    }
+
+    /// From now on streams are dialled like this. Those that were open, and kept for the next request, are cut.
+    pub fn dial(&self, dials: Dials) {
+        *self.shared.dials.lock().unwrap() = dials;
+        self.shared.cut.notify_waiters();
     }
 
     /// Starts the enclave again; it comes to this host.

@@ -59,7 +59,7 @@ impl Scene {
     /// anything against anybody.
     pub async fn is_well(&self, after: &str) {
         self.broker.set(honest());
-        *self.broker.shared.dials.lock().unwrap() = broker::Dials::Honest;
+        self.broker.dial(broker::Dials::Honest);
         self.reachable().await;
         assert!(self.asks(&format!("well after {after}")).await, "after {after} nothing is signed");
         for member in &self.system.stack.members {

@@ -21,7 +21,7 @@ pub async fn ends_tls_itself(scene: &Scene) {
     let port: u16 = scene.system.handler.url.rsplit(':').next().unwrap().parse().unwrap();
 
     // T26: a literal address, dialled to the host's own server.
-    *scene.broker.shared.dials.lock().unwrap() = Dials::Own(port, Arc::clone(&server));
+    scene.broker.dial(Dials::Own(port, Arc::clone(&server)));
     let asked = scene.times_asked();
     let ask = Ask::message(scene.vault.id, b"to the host's own server");
     let ended = scene.system.transact(&ask).await.unwrap();
@@ -34,14 +34,14 @@ pub async fn ends_tls_itself(scene: &Scene) {
     let user = workspace.create_user("named", "SIGNER", false).await.unwrap();
     let named = Handler { url: format!("https://localhost:{port}"), ..scene.system.handler.clone() };
     let pairing = Pairing { approval: Approval::Handler(&named), allow_raw: false, require_intent: true };
-    *scene.broker.shared.dials.lock().unwrap() = Dials::Honest;
+    scene.broker.dial(Dials::Honest);
     stack.pair(workspace, &user, stack.customer().unwrap(), &[&scene.system.user], pairing).await.unwrap();
     let vault = workspace.vault_account("named", &user).await.unwrap();
     let metadata = [169, 254, 169, 254];
     for (dials, code) in
         [(Dials::Own(port, Arc::clone(&server)), "tls_untrusted"), (Dials::Resolve(metadata), "address_denied")]
     {
-        *scene.broker.shared.dials.lock().unwrap() = dials;
+        scene.broker.dial(dials);
         let ask = Ask::message(vault.id, format!("refused for {code}").as_bytes());
         let ended = workspace.transact(&scene.system.client, &ask, DEADLINE).await.unwrap();
         ask.verify_refused(&ended, code).unwrap();
@@ -50,7 +50,7 @@ pub async fn ends_tls_itself(scene: &Scene) {
     assert_eq!(scene.times_asked(), asked, "the real handler was not asked either");
 
     // The name leads to the handler where the host is honest.
-    *scene.broker.shared.dials.lock().unwrap() = Dials::Honest;
+    scene.broker.dial(Dials::Honest);
     let ask = Ask::message(vault.id, b"by name");
     ask.verify(&workspace.transact(&scene.system.client, &ask, DEADLINE).await.unwrap(), vault.address).unwrap();
     scene.is_well("a host that ends TLS itself").await;

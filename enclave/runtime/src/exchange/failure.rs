@@ -13,6 +13,14 @@ pub(super) fn failure(error: &hyper::Error) -> ExchangeFailure {
     })
 }
 
+/// Whether the connection ended without the `close_notify` that TLS asks for (RFC 8446, section 6.1).
+pub(super) fn is_end_without_notice(error: &hyper::Error) -> bool {
+    let ended = |source: &(dyn Error + 'static)| {
+        source.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+    };
+    sources(error).any(ended)
+}
+
 /// Whether the connection, or the stream on it, was ended by the peer or by what is in between. All else is a peer that
 /// does not speak HTTP.
 fn is_broken(error: &hyper::Error) -> bool {

@@ -1,6 +1,6 @@
 //! One `POST` and its answer, in HTTP/1.1 or HTTP/2.
 
-use super::failure::failure;
+use super::failure::{failure, is_end_without_notice};
 use crate::dial::literal_address;
 use crate::limits::MAX_ANSWER_HEADERS;
 use bytes::Bytes;
@@ -9,8 +9,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
+    TRANSFER_ENCODING,
 };
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use std::net::IpAddr;
 
 const HTTPS_PORT: u16 = 443;
@@ -57,6 +58,10 @@ impl Post {
     }
 
     /// Reads a whole answer. Redirects are answers like others; trailers are passed over.
+    ///
+    /// Simple servers end a body of no announced length by closing the connection, many without a `close_notify` of TLS.
+    /// Whoever is in between can cut such a body. That is taken, because no part of an answer passes for a whole one: a
+    /// signed answer breaks its signature, and a JSON object its last brace.
     pub(super) async fn answer(&self, response: Response<Incoming>) -> Result<HttpAnswer, ExchangeFailure> {
         let max = self.max_answer_bytes;
         let (head, mut incoming) = response.into_parts();
@@ -67,9 +72,14 @@ impl Post {
         if incoming.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
             return Err(ExchangeFailure::TooLarge(max));
         }
+        let until_end = ends_with_the_connection(head.version, &head.headers);
         let mut body = Vec::new();
         while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|error| failure(&error))?;
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) if until_end && is_end_without_notice(&error) => break,
+                Err(error) => return Err(failure(&error)),
+            };
             let Some(data) = frame.data_ref() else { continue };
             if data.len() > max.saturating_sub(body.len()) {
                 return Err(ExchangeFailure::TooLarge(max));
@@ -92,6 +102,11 @@ fn authority(host: &str, port: u16) -> Result<HeaderValue, ExchangeFailure> {
     };
     let value = if port == HTTPS_PORT { host } else { format!("{host}:{port}") };
     HeaderValue::try_from(value).map_err(|error| unmade(&error))
+}
+
+/// Whether only the end of the connection ends the body (RFC 9112, section 6.3).
+fn ends_with_the_connection(version: Version, headers: &HeaderMap) -> bool {
+    version <= Version::HTTP_11 && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// What is limited in size and checked by others is the plain body.
