@@ -1,20 +1,37 @@
-//! As much DER (X.690) as public keys need: definite, minimal lengths, and nothing left over.
+//! As much DER (X.690) as public keys and certificates need: definite, minimal lengths of at most 64 KiB, and nothing left
+//! over.
 
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const SEQUENCE: u8 = 0x30;
+/// INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// BIT STRING.
+pub const BIT_STRING: u8 = 0x03;
+/// SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
 
 /// Reads elements one after the other. `None` is any deviation from DER.
-pub(crate) struct Reader<'a>(&'a [u8]);
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Begins with the first element of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
+    /// Whether the next element has this tag.
+    pub fn is_next(&self, tag: u8) -> bool {
+        self.0.first() == Some(&tag)
+    }
+
+    /// The next element with its tag and length; it must have this tag.
+    pub fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.take(tag)?;
+        before.get(..before.len().checked_sub(self.0.len())?)
+    }
+
     /// The content of the next element, which must have this tag.
-    pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, rest) = self.0.split_first()?;
         if *found != tag {
             return None;
@@ -26,13 +43,13 @@ impl<'a> Reader<'a> {
     }
 
     /// `Some` if nothing is left.
-    pub(crate) fn end(&self) -> Option<()> {
+    pub fn end(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 }
 
-/// The content of the only element in `bytes`.
-pub(crate) fn only(bytes: &[u8], tag: u8) -> Option<&[u8]> {
+/// The content of the only element in `bytes`, which must have this tag.
+pub fn only(bytes: &[u8], tag: u8) -> Option<&[u8]> {
     let mut reader = Reader::new(bytes);
     let content = reader.take(tag)?;
     reader.end()?;
@@ -78,8 +95,20 @@ mod tests {
         assert_eq!(only(&[2, 0x80, 5, 0, 0], INTEGER), None, "indefinite");
         assert_eq!(only(&[2, 2, 5], INTEGER), None, "cut");
         assert_eq!(only(&[3, 1, 5], INTEGER), None, "other tag");
-        let long = [&[4u8, 0x81, 0x80][..], &[7; 0x80]].concat();
-        assert_eq!(only(&long, OCTET_STRING).map(<[u8]>::len), Some(0x80));
+        let long = [&[3u8, 0x81, 0x80][..], &[7; 0x80]].concat();
+        assert_eq!(only(&long, BIT_STRING).map(<[u8]>::len), Some(0x80));
+        let longer = [&[3u8, 0x82, 1, 0][..], &[7; 0x100]].concat();
+        assert_eq!(only(&longer, BIT_STRING).map(<[u8]>::len), Some(0x100));
+    }
+
+    #[test]
+    fn a_whole_element_has_its_tag_and_length() {
+        let mut reader = Reader::new(&[2, 1, 5, 3, 1, 0]);
+        assert!(reader.is_next(INTEGER) && !reader.is_next(BIT_STRING));
+        assert_eq!(reader.whole(BIT_STRING), None, "another tag");
+        assert_eq!(reader.whole(INTEGER), Some(&[2u8, 1, 5][..]));
+        assert_eq!(reader.take(BIT_STRING), Some(&[0u8][..]));
+        assert_eq!((reader.end(), reader.take(INTEGER)), (Some(()), None));
     }
 
     #[test]

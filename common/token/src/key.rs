@@ -1,15 +1,14 @@
 //! Keys of tokens. A key decides its algorithm: RSA of 2048 to 8192 bits signs RS256, P-256 signs ES256 (RFC 7518).
 
-use crate::der::{self, BIT_STRING, INTEGER, OCTET_STRING, Reader, SEQUENCE};
+use crate::der::{self, BIT_STRING, INTEGER, Reader, SEQUENCE};
 use crate::pem;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RsaKeyPair,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
 };
-use jsonwebtoken::{DecodingKey, EncodingKey};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -39,13 +38,6 @@ impl Algorithm {
         match self {
             Algorithm::Rs256 => "RS256",
             Algorithm::Es256 => "ES256",
-        }
-    }
-
-    pub(crate) fn jose(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
         }
     }
 }
@@ -84,7 +76,7 @@ pub enum KeyError {
 pub struct PublicKey {
     algorithm: Algorithm,
     spki: Vec<u8>,
-    verifying: DecodingKey,
+    verifying: ParsedPublicKey,
 }
 
 impl PublicKey {
@@ -93,15 +85,13 @@ impl PublicKey {
         let (algorithm, key) = split_spki(spki).ok_or(KeyError::NotSpki)?;
         let (algorithm, verifying) = if algorithm == RSA_ALGORITHM {
             check_rsa(key)?;
-            ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key).map_err(|_| KeyError::Invalid)?;
-            (Algorithm::Rs256, DecodingKey::from_rsa_der(key))
+            (Algorithm::Rs256, ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key))
         } else if algorithm == P256_ALGORITHM && key.len() == 65 && key.first() == Some(&4) {
-            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).map_err(|_| KeyError::Invalid)?;
-            (Algorithm::Es256, DecodingKey::from_ec_der(key))
+            (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key))
         } else {
             return Err(KeyError::Kind);
         };
-        Ok(Self { algorithm, spki: spki.to_vec(), verifying })
+        Ok(Self { algorithm, spki: spki.to_vec(), verifying: verifying.map_err(|_| KeyError::Invalid)? })
     }
 
     /// From a PEM block `PUBLIC KEY`.
@@ -124,8 +114,8 @@ impl PublicKey {
         pem::encode(&self.spki, "PUBLIC KEY")
     }
 
-    pub(crate) fn verifying(&self) -> &DecodingKey {
-        &self.verifying
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifying.verify_sig(message, signature).is_ok()
     }
 }
 
@@ -183,10 +173,16 @@ fn bit_length(number: &[u8]) -> usize {
     number.len().saturating_mul(8).saturating_sub(leading)
 }
 
-/// A private key that signs tokens. Zeroized on drop; `Debug` shows the public key only.
+/// A private key that signs tokens, ready for use: reading and checking one takes longer than a signature. Zeroized on
+/// drop; `Debug` shows the public key only.
 pub struct SigningKey {
     public: PublicKey,
-    signing: EncodingKey,
+    signing: Signing,
+}
+
+enum Signing {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
 }
 
 impl SigningKey {
@@ -194,12 +190,11 @@ impl SigningKey {
     pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, KeyError> {
         if let Ok(pair) = RsaKeyPair::from_pkcs8(pkcs8) {
             let public = PublicKey::from_spki_der(&spki_of(pair.public_key())?)?;
-            let signing = EncodingKey::from_rsa_der(rsa_private_key(pkcs8).ok_or(KeyError::NotPkcs8)?);
-            return Ok(Self { public, signing });
+            return Ok(Self { public, signing: Signing::Rsa(pair) });
         }
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| KeyError::NotPkcs8)?;
         let public = PublicKey::from_spki_der(&spki_of(pair.public_key())?)?;
-        Ok(Self { public, signing: EncodingKey::from_ec_der(pkcs8) })
+        Ok(Self { public, signing: Signing::P256(pair) })
     }
 
     /// From a PEM block `PRIVATE KEY`.
@@ -212,8 +207,17 @@ impl SigningKey {
         &self.public
     }
 
-    pub(crate) fn signing(&self) -> &EncodingKey {
-        &self.signing
+    /// The signature of its algorithm, as JWS has it (RFC 7518, sections 3.3 and 3.4).
+    pub(crate) fn signature(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let random = SystemRandom::new();
+        match &self.signing {
+            Signing::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+                Some(signature)
+            }
+            Signing::P256(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
+        }
     }
 }
 
@@ -221,14 +225,6 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey(public {:?}, secret <redacted>)", self.public)
     }
-}
-
-/// The RSAPrivateKey inside PKCS#8: version, algorithm, key, and possibly attributes.
-fn rsa_private_key(pkcs8: &[u8]) -> Option<&[u8]> {
-    let mut fields = Reader::new(der::only(pkcs8, SEQUENCE)?);
-    fields.take(INTEGER)?;
-    fields.take(SEQUENCE)?;
-    fields.take(OCTET_STRING)
 }
 
 fn spki_of(key: &impl AsDer<PublicKeyX509Der<'static>>) -> Result<Vec<u8>, KeyError> {

@@ -3,11 +3,11 @@
 //!
 //! The profile is strict where the general format is generous, because every generosity was somebody's vulnerability:
 //! the algorithm comes from the key and from nothing else, the header may not bring or name keys, base64 and JSON have
-//! one reading, and claims are typed. The signatures themselves are `jsonwebtoken`'s over `aws-lc-rs`; everything around
-//! them is here. No clock: who checks a time brings it.
+//! one reading, and claims are typed. The signatures themselves are those of `aws-lc-rs`; everything around them
+//! is here. No clock: who checks a time brings it.
 
 mod claims;
-mod der;
+pub mod der;
 mod jws;
 mod key;
 mod pem;

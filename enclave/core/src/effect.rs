@@ -2,6 +2,7 @@
 
 use crate::exchange::address::is_allowed;
 use countersign_mpc::Plan;
+use countersign_token::{SigningKey, TokenError};
 use countersign_wire::Text;
 use countersign_wire::command::Network;
 use countersign_wire::host_link::{BlobWrite, Counter};
@@ -9,6 +10,7 @@ use countersign_wire::ids::PairingId;
 use countersign_wire::limits::{MAX_TOKEN_BYTES, MAX_URL_BYTES};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// An effect. The runtime executes it exactly and answers with an [`crate::Input`] where one is named.
 pub enum Effect {
@@ -177,6 +179,33 @@ impl AddressRule {
     }
 }
 
+/// What is posted.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// These bytes.
+    Plain(Vec<u8>),
+    /// A token. Whoever executes the exchange signs it, beside the core: an RSA signature takes about a millisecond.
+    Token {
+        /// A JSON object.
+        payload: Vec<u8>,
+        /// The key that signs it.
+        key: Arc<SigningKey>,
+    },
+}
+
+impl Body {
+    /// The bytes. Takes processor time where a token is signed.
+    ///
+    /// # Errors
+    /// The cryptographic library could not sign.
+    pub fn bytes(self) -> Result<Vec<u8>, TokenError> {
+        match self {
+            Body::Plain(bytes) => Ok(bytes),
+            Body::Token { payload, key } => key.sign(&payload, None).map(String::into_bytes),
+        }
+    }
+}
+
 /// One HTTPS `POST`. The runtime resolves through the host, checks addresses with `addresses`, dials exactly the checked
 /// one, ends TLS inside the enclave, and follows no redirect.
 #[derive(Clone)]
@@ -192,7 +221,7 @@ pub struct ExchangeSpec {
     /// `Content-Type`.
     pub content_type: &'static str,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// Allowed addresses.
     pub addresses: AddressRule,
     /// Whom TLS trusts.

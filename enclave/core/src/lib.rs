@@ -30,9 +30,9 @@ mod state;
 
 pub use capability::{Attestor, Capabilities, Entropy};
 pub use core::Core;
-pub use effect::{AddressRule, Effect, ExchangeSpec, JobSpec, Purpose, Trust};
+pub use effect::{AddressRule, Body, Effect, ExchangeSpec, JobSpec, Purpose, Trust};
 pub use input::{
     ExchangeFailure, ExchangeOutcome, ExchangeReport, HttpAnswer, HttpProtocol, Input, JobEvent, SealingKeyAnswer,
     ServerSeen,
 };
-pub use limits::{MAX_CALLBACKS, MAX_SESSIONS_PER_PAIRING, MAX_WORKSPACE_CALLS};
+pub use limits::{MAX_CALLBACKS, MAX_CALLS_PER_USER, MAX_SESSIONS_PER_PAIRING, MAX_WORKSPACE_CALLS};

@@ -11,6 +11,7 @@ mod pin;
 mod pool;
 mod progress;
 mod public_roots;
+mod signatures;
 mod tasks;
 mod tls;
 
@@ -20,14 +21,15 @@ use crate::limits::{IDLE_SWEEP_INTERVAL, MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
 use crate::transport::Transport;
 use connection::{Connection, Unanswered};
 use cosigner_core::{
-    AddressRule, ExchangeFailure, ExchangeOutcome, ExchangeReport, ExchangeSpec, HttpAnswer, HttpProtocol, Purpose,
-    ServerSeen, Trust,
+    AddressRule, Body, ExchangeFailure, ExchangeOutcome, ExchangeReport, ExchangeSpec, HttpAnswer, HttpProtocol,
+    Purpose, ServerSeen, Trust,
 };
 use counted::Counted;
 use http::Post;
 use pool::{Place, Pool};
 pub(crate) use progress::{Progress, Step};
 pub use public_roots::PublicRoots;
+use signatures::Signatures;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -41,6 +43,7 @@ pub struct Exchanges<T> {
     pool: Arc<Pool>,
     callbacks: Slots,
     workspace_calls: Slots,
+    signatures: Signatures,
 }
 
 /// Places for exchanges of one purpose.
@@ -100,7 +103,7 @@ impl<T: Transport> Exchanges<T> {
         let pool = Arc::new(Pool::default());
         tokio::spawn(sweep(Arc::downgrade(&pool), clock.clone()));
         let tls = tls::Connector::new(clock.clone(), PublicRoots::default());
-        Self { transport, tls, clock, pool, callbacks, workspace_calls }
+        Self { transport, tls, clock, pool, callbacks, workspace_calls, signatures: Signatures::default() }
     }
 
     /// With these public authorities instead of the compiled-in ones.
@@ -143,7 +146,7 @@ impl<T: Transport> Exchanges<T> {
         self.pool.open.count()
     }
 
-    async fn steps(&self, spec: ExchangeSpec, deadline: Instant, progress: &mut Progress) -> ExchangeOutcome {
+    async fn steps(&self, mut spec: ExchangeSpec, deadline: Instant, progress: &mut Progress) -> ExchangeOutcome {
         let place = (spec.keep_alive && spec.purpose == Purpose::Callback).then(|| Place::of(&spec));
         let target = Target {
             purpose: spec.purpose,
@@ -153,7 +156,8 @@ impl<T: Transport> Exchanges<T> {
             addresses: spec.addresses.clone(),
             deadline,
         };
-        let post = Post::new(spec)?;
+        let body = self.signatures.body(std::mem::replace(&mut spec.body, Body::Plain(Vec::new()))).await?;
+        let post = Post::new(spec, body)?;
 
         let kept = place.as_ref().and_then(|place| self.pool.take(place, Instant::now(), self.clock.now_ms()));
         if let Some(connection) = kept {

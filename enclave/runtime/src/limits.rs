@@ -3,9 +3,9 @@
 use countersign_wire::limits::{MAX_HANDLERS, MAX_PAIRINGS, MAX_PARTIES, MAX_SCHEME_MESSAGES, MAX_SIGN_MESSAGE_BYTES};
 use std::time::Duration;
 
-use cosigner_core::MAX_SESSIONS_PER_PAIRING;
 /// Callbacks, and calls of workspaces, at once: neither takes a place from the other.
 pub use cosigner_core::{MAX_CALLBACKS, MAX_WORKSPACE_CALLS};
+use cosigner_core::{MAX_CALLS_PER_USER, MAX_SESSIONS_PER_PAIRING};
 
 /// Most bytes in one write to the host: a larger write can stall for ever in an emulated vsock device.
 pub const MAX_WRITE_BYTES: usize = 16 * 1024;
@@ -36,8 +36,8 @@ pub const MAX_ANSWER_HEADERS: usize = 100;
 
 /// Connections that one co-signer keeps open for exchanges, used and idle ones: an idle one gives way to a new one.
 pub const MAX_OPEN_CONNECTIONS: usize = MAX_CALLBACKS + MAX_WORKSPACE_CALLS;
-/// Idle connections to one place (host, port, trust and address rule).
-pub const MAX_IDLE_PER_PLACE: usize = 8;
+/// Idle connections to one place (host, port, trust and address rule): what a burst opened serves the next one.
+pub const MAX_IDLE_PER_PLACE: usize = MAX_CALLS_PER_USER;
 /// Idle connections in all: about one for each handler.
 pub const MAX_IDLE_CONNECTIONS: usize = MAX_HANDLERS;
 /// How long a connection may be idle: less than the 5 s after which common servers close it.

@@ -4,7 +4,9 @@
 
 mod support;
 
-use cosigner_core::{AddressRule, Effect, ExchangeFailure, ExchangeSpec, Input, JobEvent, JobSpec, Purpose, Trust};
+use cosigner_core::{
+    AddressRule, Body, Effect, ExchangeFailure, ExchangeSpec, Input, JobEvent, JobSpec, Purpose, Trust,
+};
 use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::frames::{LinkError, read_message, write_message};
 use cosigner_enclave::key_service::KmsNotBuilt;
@@ -357,7 +359,7 @@ fn denied_exchange() -> ExchangeSpec {
         port: 443,
         path: "/".into(),
         content_type: "application/json",
-        body: Vec::new(),
+        body: Body::Plain(Vec::new()),
         addresses: AddressRule { networks: Vec::new() },
         trust: Trust::PublicRoots,
         max_answer_bytes: 10,

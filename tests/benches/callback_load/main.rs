@@ -29,6 +29,8 @@ use std::time::Duration;
 const IN_FLIGHT: usize = 48;
 /// Round trips a second that there must be at least.
 const MIN_PER_SECOND: f64 = 500.0;
+/// Questions that are ready for each second of the first part: it ends in a panic where the co-signer is faster.
+const READY_PER_SECOND: usize = 1500;
 /// Requests a second, for latency and fairness.
 const CALM_PER_SECOND: f64 = 100.0;
 /// How long one turn is.
@@ -56,16 +58,20 @@ fn shown(what: &str, times: &Times) {
 #[tokio::main]
 async fn main() -> ExitCode {
     let seconds = number("COUNTERSIGN_BENCH_SECONDS").unwrap_or(10);
-    let turns = number("COUNTERSIGN_BENCH_REPS").unwrap_or(7);
+    let turns = number("COUNTERSIGN_BENCH_REPS").unwrap_or(7).max(1);
     println!("setting up: three co-signers, a group, two keys, two handlers");
     let mut scene = Scene::start().await;
+    let calm_questions = (CALM_PER_SECOND * TURN.as_secs_f64()) as usize + 1;
 
+    scene.prepare(READY_PER_SECOND * 2);
     closed(&mut scene, IN_FLIGHT, Duration::from_secs(2)).await;
+    scene.prepare(READY_PER_SECOND * usize::try_from(seconds).unwrap());
     let times = closed(&mut scene, IN_FLIGHT, Duration::from_secs(seconds)).await;
     let per_second = times.len() as f64 / seconds as f64;
     println!("throughput: {per_second:.0} round trips a second, {IN_FLIGHT} at once, {seconds} s");
     shown("  question to answer", &times);
 
+    scene.prepare(calm_questions);
     let calm = open(&mut scene, CALM_PER_SECOND, TURN).await;
     let added = scene.without_handler(&calm);
     println!("at {CALM_PER_SECOND} a second:");
@@ -75,6 +81,7 @@ async fn main() -> ExitCode {
     let mut ratios = Vec::new();
     println!("with {STUCK} requests of another user whose handler never answers, in turns:");
     for turn in 1..=turns {
+        scene.prepare(2 * calm_questions);
         scene.settle().await;
         let alone = open(&mut scene, CALM_PER_SECOND, TURN).await;
         let stuck = scene.stick(STUCK).await;

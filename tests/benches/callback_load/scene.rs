@@ -11,7 +11,7 @@ use countersign_wire::refusal::Code;
 use countersign_wire::transaction::TransactionRequest;
 use countersign_wire::{Bytes, Text};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -39,6 +39,8 @@ pub struct Scene {
     stuck: Asker,
     handler_log: PathBuf,
     next: u128,
+    /// Questions that the client signed before the clock ran: what it takes is not the co-signer's.
+    ready: VecDeque<TransactionRequest>,
     folder: tempfile::TempDir,
     _silent: JoinHandle<()>,
 }
@@ -75,7 +77,18 @@ impl Scene {
         let workspace = BenchWorkspace::start(address, &place, customer).await;
         let (group, handler_log) = (system.group.parse().unwrap(), system.handler.log.clone());
         let system = Some(system);
-        Self { system, workspace, group, asker, stuck, handler_log, next: 0, folder, _silent: silent }
+        Self {
+            system,
+            workspace,
+            group,
+            asker,
+            stuck,
+            handler_log,
+            next: 0,
+            ready: VecDeque::new(),
+            folder,
+            _silent: silent,
+        }
     }
 
     fn request(&mut self, of_stuck: bool) -> TransactionRequest {
@@ -101,9 +114,18 @@ impl Scene {
         }
     }
 
+    /// Has so many questions ready, and none of those that were left.
+    pub fn prepare(&mut self, questions: usize) {
+        self.ready.clear();
+        for _ in 0..questions {
+            let request = self.request(false);
+            self.ready.push_back(request);
+        }
+    }
+
     /// Asks for an Authorisation.
     pub async fn ask(&mut self) -> TransactionId {
-        let request = self.request(false);
+        let request = self.ready.pop_front().expect("enough questions were prepared");
         let id = request.transaction;
         self.workspace.say(WorkspaceMessage::Authorise(request));
         id

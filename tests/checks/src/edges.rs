@@ -13,7 +13,11 @@ pub const NEVER: &[&str] = &["cosigner-host"];
 
 /// A package, and those that may depend on it for their product or their build.
 pub const ALLOWED: &[(&str, &[&str])] = &[
-    ("countersign-token", &["cosigner-core", "cosigner-workspace", "countersign-stack", "countersign-tests"]),
+    // cosigner-enclave reads certificates with its reader of DER.
+    (
+        "countersign-token",
+        &["cosigner-core", "cosigner-enclave", "cosigner-workspace", "countersign-stack", "countersign-tests"],
+    ),
     (
         "countersign-attest",
         &[

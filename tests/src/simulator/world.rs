@@ -517,19 +517,20 @@ impl World {
         let thinks = if spec.purpose == Purpose::Callback { self.handler_thinks_ms } else { 0 };
         let delay = self.delay() + thinks;
         let answered = self.on_exchange.as_mut().and_then(|answer| answer(i, spec));
+        let body = spec.body.clone().bytes().expect("a body");
         let outcome = if let Some(outcome) = answered {
             outcome
         } else if self.happens(FaultKind::Exchange) {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {
             match spec.purpose {
-                Purpose::Pairing => Ok(self.workspace.keys.endpoint(&spec.path, &spec.body)),
+                Purpose::Pairing => Ok(self.workspace.keys.endpoint(&spec.path, &body)),
                 Purpose::Callback if !self.handler.is_asked_by(spec) => {
                     self.misdirected
                         .push(format!("{}:{}{} trusting {:?}", spec.host, spec.port, spec.path, spec.trust));
                     Err(ExchangeFailure::Dns("no such handler".into()))
                 }
-                Purpose::Callback => match self.handler.answer(&spec.body, self.known_to_handler.as_ref()) {
+                Purpose::Callback => match self.handler.answer(&body, self.known_to_handler.as_ref()) {
                     Some(body) => Ok(HttpAnswer { status: 200, body }),
                     None => Err(ExchangeFailure::Timeout(spec.deadline_ms)),
                 },

@@ -71,7 +71,7 @@ impl PairingState {
         let asking = self.askings.all.get(&subject).ok_or_else(gone)?;
         let handler = self.handler_of(&asking.user)?;
         let key = self.request_keys.of_user(&self.record, &asking.user)?;
-        let body = callback::body(&handler, &asking.question.payload, &key, cx.now, cx.random())?;
+        let body = callback::body(&handler, &asking.question.payload, &key, cx.now, cx.random());
         let spec = callback::exchange(&handler, asking.about.endpoint(), body)?;
         let exchange = cx.exchange(ExchangeOwner::Callback(caller.clone(), subject), spec);
         let asking = self.askings.all.get_mut(&subject).ok_or_else(gone)?;

@@ -49,7 +49,7 @@ impl Serving {
         };
         let question = probe(user, cx.random());
         let key = pairing.request_keys.of_user(&pairing.record, user)?;
-        let body = callback::body(&handler, &question.payload, &key, cx.now, cx.random())?;
+        let body = callback::body(&handler, &question.payload, &key, cx.now, cx.random());
         let mut spec = callback::exchange(&handler, Endpoint::TxSignRequest, body)?;
         // Every step is to be seen.
         spec.keep_alive = false;

@@ -1,7 +1,7 @@
 //! How a handler is called: where to, with which limits, and whom TLS trusts.
 
 use super::series::check_schedule;
-use crate::effect::{AddressRule, ExchangeSpec, Purpose, Trust};
+use crate::effect::{AddressRule, Body, ExchangeSpec, Purpose, Trust};
 use crate::exchange::address::is_sound;
 use crate::exchange::url::HttpsUrl;
 use countersign_token::PublicKey;
@@ -82,7 +82,7 @@ fn mode(handler: &Handler) -> Result<HandlerMode, Refusal> {
 }
 
 /// The call of `handler` with a request's body.
-pub fn exchange(handler: &Handler, endpoint: Endpoint, body: Vec<u8>) -> Result<ExchangeSpec, Refusal> {
+pub fn exchange(handler: &Handler, endpoint: Endpoint, body: Body) -> Result<ExchangeSpec, Refusal> {
     let (url, addresses) = target(handler)?;
     let mode = mode(handler)?;
     Ok(ExchangeSpec {
@@ -142,7 +142,7 @@ pub(super) mod tests {
     }
 
     fn called(handler: &Handler, body: &[u8]) -> Result<ExchangeSpec, Refusal> {
-        exchange(handler, Endpoint::TxSignRequest, body.to_vec())
+        exchange(handler, Endpoint::TxSignRequest, Body::Plain(body.to_vec()))
     }
 
     #[test]
@@ -151,7 +151,7 @@ pub(super) mod tests {
         assert_eq!((spec.host.as_str(), spec.port), ("handler.example", 8443));
         assert_eq!(spec.path, "/base/v2/tx_sign_request");
         assert_eq!(spec.content_type, "application/jwt");
-        assert_eq!(spec.body, b"a.b.c");
+        assert_eq!(spec.body.bytes().unwrap(), b"a.b.c");
         assert_eq!(spec.trust, Trust::PublicRoots);
         assert_eq!((spec.max_answer_bytes, spec.deadline_ms), (16 * 1024, 30_000));
         assert_eq!(spec.purpose, Purpose::Callback);
@@ -184,7 +184,7 @@ pub(super) mod tests {
             assert_eq!(check_handler(&handler), Ok(()));
             let spec = called(&handler, b"x").unwrap();
             assert_eq!((spec.path.as_str(), spec.content_type, &spec.trust), (tx, content_type, &trust));
-            let spec = exchange(&handler, Endpoint::ConfigChangeSignRequest, Vec::new()).unwrap();
+            let spec = exchange(&handler, Endpoint::ConfigChangeSignRequest, Body::Plain(Vec::new())).unwrap();
             assert_eq!(spec.path, change);
             let dated = Handler { dated_requests: true, ..handler.clone() };
             assert_eq!(check_handler(&dated).is_ok(), !handler.keys.is_empty());

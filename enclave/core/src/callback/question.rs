@@ -1,10 +1,12 @@
 //! What is sent to a handler: the very same payload in every attempt, as a token or as plain JSON.
 
+use crate::effect::Body;
 use countersign_token::SigningKey;
 use countersign_wire::Bytes;
 use countersign_wire::command::Handler;
 use countersign_wire::ids::TransactionId;
 use countersign_wire::refusal::{Code, Refusal};
+use std::sync::Arc;
 
 /// Largest payload of a request in bytes: JSON, before it is signed.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
@@ -31,21 +33,12 @@ impl Question {
 
 /// The body of the `POST`: `payload` as a token of `key` where the handler has keys, as it is otherwise. `token_id` tells the
 /// attempts of a series apart where the handler wants dated tokens.
-pub(crate) fn body(
-    handler: &Handler,
-    payload: &[u8],
-    key: &SigningKey,
-    now_ms: u64,
-    token_id: [u8; 16],
-) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn body(handler: &Handler, payload: &[u8], key: &Arc<SigningKey>, now_ms: u64, token_id: [u8; 16]) -> Body {
     if handler.keys.is_empty() {
-        return Ok(payload.to_vec());
+        return Body::Plain(payload.to_vec());
     }
     let dated = handler.dated_requests.then(|| dated(payload, handler.deadline_ms, now_ms, token_id)).flatten();
-    let signed = key.sign(dated.as_deref().unwrap_or(payload), None);
-    signed
-        .map(String::into_bytes)
-        .map_err(|e| Refusal::new(Code::Internal, format!("the request to the handler cannot be signed: {e}")))
+    Body::Token { payload: dated.unwrap_or_else(|| payload.to_vec()), key: key.clone() }
 }
 
 /// The payload with `iat`, `nbf`, `exp` (seconds, RFC 7519) and `jti`.
@@ -71,28 +64,32 @@ mod tests {
     use countersign_wire::List;
     use serde_json::{Value, json};
 
-    fn key() -> SigningKey {
-        SigningKey::from_pkcs8_der(&generate_p256().unwrap()).unwrap()
+    fn key() -> Arc<SigningKey> {
+        Arc::new(SigningKey::from_pkcs8_der(&generate_p256().unwrap()).unwrap())
+    }
+
+    fn text(body: Body) -> String {
+        String::from_utf8(body.bytes().unwrap()).unwrap()
     }
 
     #[test]
     fn with_keys_the_body_is_a_token_whose_payload_is_exactly_what_is_shown() {
         let (key, shown) = (key(), br#"{"requestId":"x","amount":0}"#);
-        let token = String::from_utf8(body(&handler("https://h.example"), shown, &key, 5, [1; 16]).unwrap()).unwrap();
+        let token = text(body(&handler("https://h.example"), shown, &key, 5, [1; 16]));
         assert_eq!(verify_within(&token, key.public(), 4096).unwrap(), shown);
     }
 
     #[test]
     fn without_keys_the_body_is_what_is_shown() {
         let plain = countersign_wire::command::Handler { keys: List::default(), ..handler("https://h.example") };
-        assert_eq!(body(&plain, b"{\"a\":1}", &key(), 5, [1; 16]).unwrap(), b"{\"a\":1}");
+        assert_eq!(text(body(&plain, b"{\"a\":1}", &key(), 5, [1; 16])), "{\"a\":1}");
     }
 
     #[test]
     fn dated_tokens_carry_four_claims_more_and_never_an_audience() {
         let dated = countersign_wire::command::Handler { dated_requests: true, ..handler("https://h.example") };
-        let token = body(&dated, br#"{"requestId":"x"}"#, &key(), 1_700_000_000_999, [0xab; 16]).unwrap();
-        let payload = unverified_payload_within(std::str::from_utf8(&token).unwrap(), 4096).unwrap();
+        let token = text(body(&dated, br#"{"requestId":"x"}"#, &key(), 1_700_000_000_999, [0xab; 16]));
+        let payload = unverified_payload_within(&token, 4096).unwrap();
         let expected = json!({
             "requestId": "x", "iat": 1_700_000_000, "nbf": 1_700_000_000, "exp": 1_700_000_090,
             "jti": "abababab-abab-abab-abab-abababababab",

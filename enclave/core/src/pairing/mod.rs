@@ -10,7 +10,7 @@ pub(crate) use add_user::AddFlow;
 pub(crate) use link::Link;
 pub(crate) use settings::merged_initiators;
 
-use crate::effect::{AddressRule, ExchangeSpec, Purpose, Trust};
+use crate::effect::{AddressRule, Body, ExchangeSpec, Purpose, Trust};
 use crate::exchange::url::HttpsUrl;
 use crate::input::{ExchangeOutcome, HttpAnswer};
 use crate::limits::{MAX_WORKSPACE_ANSWER_BYTES, WORKSPACE_DEADLINE_MS};
@@ -41,7 +41,7 @@ pub(crate) fn call<T: serde::Serialize>(
         port: url.port,
         path: url.path_to(path),
         content_type: "application/json",
-        body,
+        body: Body::Plain(body),
         addresses: AddressRule { networks: endpoint.networks.to_vec() },
         trust: endpoint.root.map_or(Trust::PublicRoots, |der| Trust::Root(der.to_vec())),
         max_answer_bytes: MAX_WORKSPACE_ANSWER_BYTES,

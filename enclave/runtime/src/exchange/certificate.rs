@@ -1,13 +1,11 @@
-//! What an exchange wants to know of a server's certificate: its key and its dates (RFC 5280, section 4.1). A strict
-//! reader of DER (X.690) for just these fields; chains and names are `rustls-webpki`'s business.
+//! What an exchange wants to know of a server's certificate: its key and its dates (RFC 5280, section 4.1). Just these
+//! fields; chains and names are `rustls-webpki`'s business.
 
+use countersign_token::der::{self, BIT_STRING, INTEGER, Reader, SEQUENCE};
 use sha2::{Digest, Sha256};
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT`, the version.
 const VERSION: u8 = 0xa0;
 
@@ -36,11 +34,10 @@ pub(super) struct Unreadable(&'static str);
 
 /// Reads a certificate.
 pub(super) fn read(der: &[u8]) -> Result<Facts, Unreadable> {
-    let mut outer = Reader(der);
-    let mut certificate = outer.take(SEQUENCE).and_then(|content| outer.end(content)).ok_or(Unreadable("frame"))?;
-    let mut fields = certificate.take(SEQUENCE).ok_or(Unreadable("frame"))?;
+    let mut certificate = Reader::new(der::only(der, SEQUENCE).ok_or(Unreadable("frame"))?);
+    let mut fields = Reader::new(certificate.take(SEQUENCE).ok_or(Unreadable("frame"))?);
     certificate.take(SEQUENCE).ok_or(Unreadable("signature algorithm"))?;
-    certificate.take(BIT_STRING).and_then(|content| certificate.end(content)).ok_or(Unreadable("signature"))?;
+    certificate.take(BIT_STRING).and_then(|_| certificate.end()).ok_or(Unreadable("signature"))?;
 
     if fields.is_next(VERSION) {
         fields.take(VERSION).ok_or(Unreadable("version"))?;
@@ -48,77 +45,26 @@ pub(super) fn read(der: &[u8]) -> Result<Facts, Unreadable> {
     fields.take(INTEGER).ok_or(Unreadable("serial number"))?;
     fields.take(SEQUENCE).ok_or(Unreadable("signature algorithm"))?;
     fields.take(SEQUENCE).ok_or(Unreadable("issuer"))?;
-    let mut validity = fields.take(SEQUENCE).ok_or(Unreadable("validity"))?;
-    let not_before_s = validity.time().ok_or(Unreadable("notBefore"))?;
-    let not_after_s = validity.time().and_then(|time| validity.end(time)).ok_or(Unreadable("notAfter"))?;
+    let mut validity = Reader::new(fields.take(SEQUENCE).ok_or(Unreadable("validity"))?);
+    let not_before_s = time(&mut validity).ok_or(Unreadable("notBefore"))?;
+    let not_after_s = time(&mut validity).ok_or(Unreadable("notAfter"))?;
+    validity.end().ok_or(Unreadable("validity"))?;
     fields.take(SEQUENCE).ok_or(Unreadable("subject"))?;
     let key = fields.whole(SEQUENCE).ok_or(Unreadable("public key"))?;
     Ok(Facts { pin: Sha256::digest(key).into(), not_before_s, not_after_s })
 }
 
-/// Reads elements one after the other. `None` is any deviation from DER.
-#[derive(Clone, Copy)]
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn is_next(&self, tag: u8) -> bool {
-        self.0.first() == Some(&tag)
-    }
-
-    /// The content of the next element, which must have this tag.
-    fn take(&mut self, tag: u8) -> Option<Reader<'a>> {
-        let (found, rest) = self.0.split_first()?;
-        if *found != tag {
-            return None;
-        }
-        let (len, rest) = read_length(rest)?;
-        let (content, rest) = rest.split_at_checked(len)?;
-        self.0 = rest;
-        Some(Reader(content))
-    }
-
-    /// The next element with its tag and length.
-    fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let before = self.0;
-        self.take(tag)?;
-        before.get(..before.len().checked_sub(self.0.len())?)
-    }
-
-    /// `value`, if nothing is left here.
-    fn end<T>(&self, value: T) -> Option<T> {
-        self.0.is_empty().then_some(value)
-    }
-
-    /// A time as RFC 5280, section 4.1.2.5, has it, in seconds since 1970; what is earlier counts as 1970.
-    fn time(&mut self) -> Option<u64> {
-        if self.is_next(UTC_TIME) {
-            let text = self.take(UTC_TIME)?.0;
-            let (year, rest) = text.split_first_chunk::<2>()?;
-            let year = number(year)?;
-            seconds(if year >= 50 { 1900 + year } else { 2000 + year }, rest)
-        } else {
-            let text = self.take(GENERALIZED_TIME)?.0;
-            let (year, rest) = text.split_first_chunk::<4>()?;
-            seconds(number(year)?, rest)
-        }
-    }
-}
-
-/// Lengths are definite, minimal, and of at most 64 KiB.
-fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (first, rest) = bytes.split_first()?;
-    match *first {
-        short @ 0..=0x7f => Some((usize::from(short), rest)),
-        0x81 => {
-            let (len, rest) = rest.split_first()?;
-            (*len >= 0x80).then_some((usize::from(*len), rest))
-        }
-        0x82 => {
-            let (len, rest) = rest.split_first_chunk::<2>()?;
-            let len = u16::from_be_bytes(*len);
-            (len >= 0x100).then_some((usize::from(len), rest))
-        }
-        _ => None,
+/// A time as RFC 5280, section 4.1.2.5, has it, in seconds since 1970; what is earlier counts as 1970.
+fn time(fields: &mut Reader<'_>) -> Option<u64> {
+    if fields.is_next(UTC_TIME) {
+        let text = fields.take(UTC_TIME)?;
+        let (year, rest) = text.split_first_chunk::<2>()?;
+        let year = number(year)?;
+        seconds(if year >= 50 { 1900 + year } else { 2000 + year }, rest)
+    } else {
+        let text = fields.take(GENERALIZED_TIME)?;
+        let (year, rest) = text.split_first_chunk::<4>()?;
+        seconds(number(year)?, rest)
     }
 }
 
@@ -230,22 +176,10 @@ koAdgUk4dy782zlI+KA=
     }
 
     #[test]
-    fn lengths_are_minimal_and_definite() {
-        for good in [&[0x04, 1, 5][..], &[&[0x04, 0x81, 0x80][..], &[7; 0x80]].concat()] {
-            assert!(Reader(good).take(4).is_some());
-        }
-        for bad in
-            [&[0x04, 0x81, 1, 5][..], &[0x04, 0x82, 0, 1, 5], &[0x04, 0x80, 5, 0, 0], &[0x04, 2, 5], &[0x04], &[]]
-        {
-            assert!(Reader(bad).take(4).is_none(), "{bad:?}");
-        }
-    }
-
-    #[test]
     fn times_that_the_calendar_does_not_have_are_refused() {
         let utc = |text: &str| {
             let element = [&[UTC_TIME, u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
-            Reader(&element).time()
+            time(&mut Reader::new(&element))
         };
         assert_eq!(utc("700101000000Z"), Some(0));
         assert_eq!(utc("500101000000Z"), Some(0), "before 1970");

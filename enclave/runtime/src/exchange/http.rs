@@ -27,12 +27,13 @@ pub(super) struct Post {
 }
 
 impl Post {
-    pub(super) fn new(spec: ExchangeSpec) -> Result<Self, ExchangeFailure> {
+    /// `body` is the one of `spec`, made.
+    pub(super) fn new(spec: ExchangeSpec, body: Vec<u8>) -> Result<Self, ExchangeFailure> {
         Ok(Self {
             authority: authority(&spec.host, spec.port)?,
             path: spec.path,
             content_type: spec.content_type,
-            body: Bytes::from(spec.body),
+            body: Bytes::from(body),
             keep_alive: spec.keep_alive,
             max_answer_bytes: spec.max_answer_bytes,
         })

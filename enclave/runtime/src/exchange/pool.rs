@@ -176,7 +176,7 @@ fn remove_longest_idle_of_all(places: &mut BTreeMap<Place, Vec<Kept>>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cosigner_core::{AddressRule, Purpose};
+    use cosigner_core::{AddressRule, Body, Purpose};
     use countersign_wire::command::Network;
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
             port: 443,
             path: "/".into(),
             content_type: "application/json",
-            body: Vec::new(),
+            body: Body::Plain(Vec::new()),
             addresses: AddressRule { networks: vec![network(8)] },
             trust: Trust::Pinned(vec![[1; 32]]),
             max_answer_bytes: 1,

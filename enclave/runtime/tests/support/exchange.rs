@@ -4,7 +4,7 @@ use super::broker::Broker;
 use super::certificates::Authority;
 use super::clock;
 use super::server::LOOPBACK;
-use cosigner_core::{AddressRule, ExchangeSpec, Purpose, Trust};
+use cosigner_core::{AddressRule, Body, ExchangeSpec, Purpose, Trust};
 use cosigner_enclave::exchange::Exchanges;
 use cosigner_enclave::transport::Unix;
 use countersign_wire::command::Network;
@@ -38,7 +38,7 @@ pub fn with_trust(trust: Trust, host: &str, port: u16) -> ExchangeSpec {
         port,
         path: "/v2/tx_sign_request?x=1".into(),
         content_type: "application/json",
-        body: SECRET.into(),
+        body: Body::Plain(SECRET.into()),
         addresses: AddressRule { networks: vec![Network { address: Address::V4([127, 0, 0, 0]), prefix: 8 }] },
         trust,
         max_answer_bytes: 1000,
