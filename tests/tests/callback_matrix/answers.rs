@@ -1,5 +1,6 @@
 //! What the handler answers to each case: the case is the note of the client's request.
 
+use crate::scripted_handler::{Answer, Reply, payload, response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_stack::keys::{Algorithm, KeyPair};
@@ -7,24 +8,6 @@ use countersign_token::SigningKey;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-
-/// What a server does with a request.
-pub enum Reply {
-    /// Sends these bytes.
-    Bytes(Vec<u8>),
-    /// Sends them one by one.
-    Drip(Vec<u8>),
-    /// Keeps silent.
-    Nothing,
-    /// Resets the connection.
-    Reset,
-}
-
-/// Answers requests.
-pub trait Answer: Send + Sync {
-    /// The reply to a request at a path.
-    fn to(&self, path: &str, body: &[u8]) -> Reply;
-}
 
 /// A case, and how the transaction must end.
 #[derive(Debug, Clone, Copy)]
@@ -122,24 +105,9 @@ impl Answers {
     }
 }
 
-/// The payload of a request, whoever signed it: that the co-signer's key did is the samples' matter.
-fn payload(body: &[u8]) -> Option<Value> {
-    if body.starts_with(b"{") {
-        return serde_json::from_slice(body).ok();
-    }
-    let part = std::str::from_utf8(body).ok()?.split('.').nth(1)?.to_owned();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
-}
-
-fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len()).into_bytes();
-    bytes.extend_from_slice(body);
-    bytes
-}
-
 fn ok(content_type: &str, body: &[u8]) -> Reply {
     let header = if content_type.is_empty() { String::new() } else { format!("Content-Type: {content_type}\r\n") };
-    Reply::Bytes(response("200 OK", &header, body))
+    Reply::of("200 OK", &header, body)
 }
 
 /// A token whose header and signature are of the caller's making.
@@ -162,7 +130,7 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
 
 impl Answer for Answers {
     fn to(&self, path: &str, body: &[u8]) -> Reply {
-        let Some(shown) = payload(body) else { return Reply::Bytes(response("400 Bad Request", "", b"")) };
+        let Some(shown) = payload(body) else { return Reply::of("400 Bad Request", "", b"") };
         let note = shown["note"].as_str().unwrap_or_default().to_owned();
         let id = shown["requestId"].as_str().unwrap_or_default().to_owned();
         self.seen.lock().unwrap().entry(note.clone()).or_default().push(format!("{path} {id}"));
@@ -181,9 +149,9 @@ impl Answer for Answers {
             "timeout" => Reply::Nothing,
             "slow-drip" => Reply::Drip(response("200 OK", "", &approve)),
             "reset" => Reply::Reset,
-            "redirect" => Reply::Bytes(response("302 Found", "Location: /elsewhere\r\n", &approve)),
-            "bad-request" => Reply::Bytes(response("400 Bad Request", "", &approve)),
-            "server-error" => Reply::Bytes(response("500 Internal Server Error", "", &approve)),
+            "redirect" => Reply::of("302 Found", "Location: /elsewhere\r\n", &approve),
+            "bad-request" => Reply::of("400 Bad Request", "", &approve),
+            "server-error" => Reply::of("500 Internal Server Error", "", &approve),
             "empty" => ok("text/plain", b""),
             "oversized" => {
                 let mut large = approve;
@@ -201,7 +169,7 @@ impl Answer for Answers {
             "gzip-bomb" => {
                 // The head of a stream that would become gigabytes; it must not even be looked at.
                 let bomb = [b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".as_slice(), &[0u8; 8 * 1024]].concat();
-                Reply::Bytes(response("200 OK", "Content-Encoding: gzip\r\n", &bomb))
+                Reply::of("200 OK", "Content-Encoding: gzip\r\n", &bomb)
             }
             "alg-none" => ok("text/plain", &forged(&json!({"alg": "none"}), &say("APPROVE"), |_| Vec::new())),
             "hs256-under-the-public-key" => {
@@ -234,7 +202,7 @@ impl Answer for Answers {
             }
             "quoted" => ok("application/json", &[b"\"".as_slice(), &reject(), b"\""].concat()),
             "quoted-with-white-space" => ok("application/json", &[b"\"".as_slice(), &reject(), b"\"\n"].concat()),
-            _ => Reply::Bytes(response("404 Not Found", "", b"no such case")),
+            _ => Reply::of("404 Not Found", "", b"no such case"),
         }
     }
 }

@@ -6,15 +6,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod answers;
-mod server;
+#[path = "../scripted_handler/mod.rs"]
+mod scripted_handler;
 
 use answers::{Answers, CASES, Case};
 use countersign_stack::keys::{Algorithm, KeyPair};
 use countersign_stack::workspace::VaultAccount;
 use countersign_stack::{Ask, Options, Setup, System};
 use futures_util::future::join_all;
+use scripted_handler::{Flaw, Server};
 use serde_json::Value;
-use server::{Flaw, Server};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

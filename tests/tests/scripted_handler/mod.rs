@@ -1,10 +1,14 @@
-//! A handler that does what the note of a request says, right or wrong, on real sockets under real TLS.
+//! A handler that answers as a test has it, right or wrong, on real sockets under real TLS.
 
-use super::answers::{Answer, Reply};
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_stack::certificates::Authority;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +21,47 @@ use tokio_rustls::TlsAcceptor;
 const DRIP_EVERY: Duration = Duration::from_millis(300);
 /// Longest head of a request that this server reads.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// What a server does with a request.
+pub enum Reply {
+    /// Sends these bytes.
+    Bytes(Vec<u8>),
+    /// Sends them one by one.
+    Drip(Vec<u8>),
+    /// Keeps silent.
+    Nothing,
+    /// Resets the connection.
+    Reset,
+}
+
+impl Reply {
+    /// An HTTP answer; `headers` are whole lines.
+    pub fn of(status: &str, headers: &str, body: &[u8]) -> Self {
+        Reply::Bytes(response(status, headers, body))
+    }
+}
+
+/// Answers requests.
+pub trait Answer: Send + Sync {
+    /// The reply to a request at a path.
+    fn to(&self, path: &str, body: &[u8]) -> Reply;
+}
+
+/// The bytes of an HTTP answer; `headers` are whole lines.
+pub fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len()).into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The payload of a request, whoever signed it: that the co-signer's key did is the samples' matter.
+pub fn payload(body: &[u8]) -> Option<Value> {
+    if body.starts_with(b"{") {
+        return serde_json::from_slice(body).ok();
+    }
+    let part = std::str::from_utf8(body).ok()?.split('.').nth(1)?.to_owned();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+}
 
 /// What is wrong with a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
