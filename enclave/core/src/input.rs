@@ -1,6 +1,7 @@
 //! What happens to the core.
 
 use countersign_mpc::{Failure, Output, Primes};
+use countersign_wire::admin::TestStep;
 use countersign_wire::callback::StepTimes;
 use countersign_wire::host_link::{BlobName, HostHealth, LinkDown};
 use countersign_wire::ids::PairingId;
@@ -113,6 +114,8 @@ pub struct ExchangeReport {
     /// How long its steps took: those that ended, well or not. Without those that an open connection saved, and without
     /// the one that had not ended when the deadline passed.
     pub steps: StepTimes,
+    /// The step that had not ended when the deadline passed, if it did.
+    pub unfinished: Option<TestStep>,
     /// The server, as soon as its certificate was accepted.
     pub server: Option<ServerSeen>,
 }
@@ -120,7 +123,7 @@ pub struct ExchangeReport {
 impl From<ExchangeOutcome> for ExchangeReport {
     /// With nothing seen on the way.
     fn from(outcome: ExchangeOutcome) -> Self {
-        Self { outcome, steps: StepTimes::default(), server: None }
+        Self { outcome, steps: StepTimes::default(), unfinished: None, server: None }
     }
 }
 

@@ -134,3 +134,39 @@ impl PairingState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ceremony::tests::{Honest, keygen};
+    use countersign_wire::ids::TransactionId;
+
+    #[test]
+    fn records_of_ended_series_of_all_pairings_together_fit_into_one_batch() {
+        let mut party = Honest::new(0, keygen());
+        let (changed, _) = party.step(|state, cx| {
+            let ended = |pairing: u8| {
+                let subject = move |n: u8| {
+                    CallbackSubject::Transaction(TransactionId([pairing, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
+                };
+                (0..60).map(subject).map(|subject| blobs::asking(state.record.id, &subject)).collect::<Vec<_>>()
+            };
+            let all = [ended(1), ended(2), ended(3)];
+            let changed: Vec<usize> = all
+                .into_iter()
+                .map(|stale| {
+                    state.askings.stale = stale;
+                    state.delete_stale(cx);
+                    cx.changes.len()
+                })
+                .collect();
+            // What is left goes with the next batches.
+            assert_eq!(state.askings.stale.len(), 60);
+            cx.changes.clear();
+            state.delete_stale(cx);
+            assert_eq!(state.askings.stale.len(), 60 - MAX_FORGOTTEN_AT_ONCE);
+            changed
+        });
+        assert_eq!(changed, [MAX_FORGOTTEN_AT_ONCE; 3]);
+    }
+}

@@ -179,20 +179,10 @@ fn failed(report: &ExchangeReport, failure: &ExchangeFailure) -> Fault {
         ExchangeFailure::Lost(_) => (Code::ConnectionLost, TestStep::Http),
         ExchangeFailure::Http(_) => (Code::AnswerMalformed, TestStep::Http),
         ExchangeFailure::TooLarge(_) => (Code::AnswerTooLarge, TestStep::Http),
-        ExchangeFailure::Timeout(_) => (Code::CallbackTimeout, reached(report)),
+        ExchangeFailure::Timeout(_) => (Code::CallbackTimeout, report.unfinished.unwrap_or(TestStep::Connect)),
         ExchangeFailure::Unavailable(_) => (Code::Busy, TestStep::Connect),
     };
     Fault { step, refusal: Refusal::new(code, format!("calling the handler: {failure}")) }
-}
-
-/// The step at which the time was over: the first that did not end.
-fn reached(report: &ExchangeReport) -> TestStep {
-    match (&report.server, report.steps.tls_us, report.steps.connect_us, report.steps.resolve_us) {
-        (Some(_), ..) | (_, Some(_), ..) => TestStep::Http,
-        (None, None, Some(_), _) => TestStep::Tls,
-        (None, None, None, Some(_)) => TestStep::Connect,
-        (None, None, None, None) => TestStep::Resolve,
-    }
 }
 
 /// The body as text, without white space behind it.
@@ -477,7 +467,6 @@ mod tests {
             (ExchangeFailure::Connect(String::new()), TestStep::Connect),
             (ExchangeFailure::Pin(String::new()), TestStep::Tls),
             (ExchangeFailure::Lost(String::new()), TestStep::Http),
-            (ExchangeFailure::Timeout(1), TestStep::Resolve),
         ] {
             assert_eq!(step(Err(failure)), Err(expected));
         }
@@ -485,11 +474,9 @@ mod tests {
         assert_eq!(step(body("a.b.c")), Err(TestStep::Signature));
         assert_eq!(step(body(signed(&json!({"action": "APPROVE", "requestId": "other"})))), Err(TestStep::Payload));
         let mut slow = ExchangeReport::from(Err(ExchangeFailure::Timeout(1)));
-        slow.steps.resolve_us = Some(1);
-        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Connect));
-        slow.steps.connect_us = Some(1);
-        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Tls));
-        slow.steps.tls_us = Some(1);
-        assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(TestStep::Http));
+        for unfinished in [TestStep::Resolve, TestStep::Connect, TestStep::Tls, TestStep::Http] {
+            slow.unfinished = Some(unfinished);
+            assert_eq!(judge(&slow, &keys, ID, NOW).map_err(|fault| fault.step), Err(unfinished));
+        }
     }
 }

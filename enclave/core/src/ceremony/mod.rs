@@ -14,7 +14,7 @@ mod sign;
 mod start;
 mod suspension;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verdict;
 
 pub(crate) use peers::Peers;

@@ -98,12 +98,12 @@ fn signing() -> Work {
     Work::Sign { request, authorisation, digest_index: 0 }
 }
 
-fn keygen() -> Work {
+pub(crate) fn keygen() -> Work {
     Work::Keygen { group: GROUP, key: KeyId([8; 16]), purpose: signer() }
 }
 
 /// An honest party and what its steps need.
-struct Honest {
+pub(crate) struct Honest {
     state: PairingState,
     caps: Capabilities,
     running: Running,
@@ -112,7 +112,7 @@ struct Honest {
 
 impl Honest {
     /// A party with a key and with one session.
-    fn new(i: usize, work: Work) -> Self {
+    pub(crate) fn new(i: usize, work: Work) -> Self {
         let identity = identities().swap_remove(i);
         let record = Pairing {
             id: PairingId([9; 16]),
@@ -169,7 +169,8 @@ impl Honest {
         honest
     }
 
-    fn step<R>(&mut self, act: impl FnOnce(&mut PairingState, &mut Cx<'_>) -> R) -> (R, Vec<Effect>) {
+    /// One step of its core.
+    pub(crate) fn step<R>(&mut self, act: impl FnOnce(&mut PairingState, &mut Cx<'_>) -> R) -> (R, Vec<Effect>) {
         let mut cx = Cx {
             now: 1,
             caps: &mut self.caps,

@@ -1,6 +1,7 @@
 //! How far an exchange came: also known when it failed or its time was over.
 
 use cosigner_core::{ExchangeFailure, ExchangeOutcome, ExchangeReport, ServerSeen};
+use countersign_wire::admin::TestStep;
 use countersign_wire::callback::StepTimes;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -61,7 +62,13 @@ impl Progress {
         if !matches!(outcome, Err(ExchangeFailure::Timeout(_))) {
             self.end();
         }
-        ExchangeReport { outcome, steps: self.steps, server: self.server }
+        let unfinished = self.running.map(|(step, _)| match step {
+            Step::Resolve => TestStep::Resolve,
+            Step::Connect => TestStep::Connect,
+            Step::Tls => TestStep::Tls,
+            Step::Answer => TestStep::Http,
+        });
+        ExchangeReport { outcome, steps: self.steps, unfinished, server: self.server }
     }
 }
 
@@ -81,7 +88,9 @@ mod tests {
             let mut progress = Progress::default();
             progress.begin(Step::Resolve);
             progress.begin(Step::Connect);
-            let steps = progress.report(Err(failure)).steps;
+            let report = progress.report(Err(failure));
+            assert_eq!(report.unfinished, (!has_time).then_some(TestStep::Connect));
+            let steps = report.steps;
             assert_eq!((steps.resolve_us.is_some(), steps.connect_us.is_some()), (true, has_time));
             assert!(steps.tls_us.is_none() && steps.answer_us.is_none());
         }
