@@ -81,7 +81,9 @@ pub fn for_code(code: Code) -> &'static str {
         Code::ConnectionLost => {
             "the connection broke in the middle of the answer: look into the handler's log, and at proxies and time limits in front of it"
         }
-        Code::Ignored => "the handler has no opinion about this change: others decide",
+        Code::Ignored => {
+            "the handler has no opinion about this change, and nobody else decides, so the change failed: make the handler answer APPROVE or REJECT for changes of this kind, then ask again"
+        }
         Code::PinMismatch => {
             "the server's certificate is of another key than the pinned ones: if its owner says that it is the new one, `cosigner callback rotate-pin <user>`; otherwise somebody else ends TLS"
         }

@@ -1,4 +1,5 @@
-//! The assets that vault accounts can have. Co-signers have their own, measured table; this one only chooses keys.
+//! The assets that vault accounts can have. Co-signers have their own, measured table; this one only chooses keys, and
+//! says at once what would be refused there.
 
 use countersign_mpc::public;
 use countersign_wire::key::{DerivationPath, Operation, PathError, PublicKey};
@@ -20,12 +21,19 @@ pub struct Asset {
     pub coin_type: u32,
     /// Chain id (EIP-155).
     pub chain_id: u64,
+    /// The highest fee that co-signers take in one transaction, in Wei: gas limit × highest price of one gas.
+    pub max_fee_wei: u64,
 }
 
+/// Half an Ether: the co-signers' cap.
+const MAX_FEE_WEI: u64 = 500_000_000_000_000_000;
+/// The same of test networks, ten Ether.
+const MAX_TEST_FEE_WEI: u64 = 10_000_000_000_000_000_000;
+
 const ASSETS: [Asset; 3] = [
-    Asset { id: "ETH", coin_type: 60, chain_id: 1 },
-    Asset { id: "ETH_TEST5", coin_type: 1, chain_id: 11_155_111 },
-    Asset { id: "ETH_TEST6", coin_type: 1, chain_id: 17_000 },
+    Asset { id: "ETH", coin_type: 60, chain_id: 1, max_fee_wei: MAX_FEE_WEI },
+    Asset { id: "ETH_TEST5", coin_type: 1, chain_id: 11_155_111, max_fee_wei: MAX_TEST_FEE_WEI },
+    Asset { id: "ETH_TEST6", coin_type: 1, chain_id: 17_000, max_fee_wei: MAX_TEST_FEE_WEI },
 ];
 
 /// The asset of this id.

@@ -109,7 +109,7 @@ pub enum ChangeVerdict {
     Approve = 0,
     /// It rejected.
     Reject = 1,
-    /// It has no opinion: others decide.
+    /// It has no opinion, and nobody else is asked: the change fails.
     Ignore = 2,
 }
 

@@ -166,6 +166,12 @@ pub enum WorkspaceMessage {
         /// The asset.
         asset: Text<32>,
     },
+    /// Nobody wants the transaction any more: the customer's co-signer stops asking the handler about it. Nothing is
+    /// answered; what was decided already stays so.
+    Withdraw {
+        /// Which.
+        transaction: TransactionId,
+    },
 }
 
 /// A signed message of the workspace to one co-signer.

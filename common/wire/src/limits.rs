@@ -48,6 +48,16 @@ pub const MAX_LISTED_KEYS: usize = 1024;
 pub const MAX_MEASUREMENTS: usize = 16;
 /// Keys, or pins, of one callback handler that are active at once: the present one and the next.
 pub const MAX_ACTIVE_KEYS: usize = 2;
+/// Shortest time for one call of a handler, in milliseconds.
+pub const MIN_HANDLER_DEADLINE_MS: u32 = 1_000;
+/// Longest time for one call of a handler, in milliseconds.
+pub const MAX_HANDLER_DEADLINE_MS: u32 = 120_000;
+/// Shortest time between two attempts after a RETRY, in seconds.
+pub const MIN_RETRY_EVERY_S: u32 = 30;
+/// Longest time between two attempts after a RETRY, in seconds.
+pub const MAX_RETRY_EVERY_S: u32 = 3_600;
+/// Longest time of a whole RETRY series, in seconds: two days.
+pub const MAX_RETRY_SERIES_S: u64 = 48 * 3_600;
 /// Callback handlers of one co-signer: each of them has a place of its own for one call, whatever the others do.
 pub const MAX_HANDLERS: usize = 256;
 /// What a configuration change is about, as JSON.

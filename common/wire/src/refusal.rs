@@ -95,7 +95,7 @@ codes! {
     Redirect = 50, "redirect";
     /// Nothing valid within the time limit.
     CallbackTimeout = 51, "callback_timeout";
-    /// The handler answered RETRY or IGNORE where that is not supported.
+    /// The handler answered IGNORE to something that is to be signed.
     ActionUnsupported = 52, "action_unsupported";
     /// The handler answered RETRY: it is asked again later.
     Retry = 53, "retry";

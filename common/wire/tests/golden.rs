@@ -234,6 +234,7 @@ fn book() -> Book {
         WorkspaceMessage::Publish { subject, session, durable: words() },
         WorkspaceMessage::Discard { subject, session, party: PartyId([2; 32]), never: Signed::sign(&never, &me) },
         WorkspaceMessage::Certify { key, vault_account: 0, asset: text("ETH") },
+        WorkspaceMessage::Withdraw { transaction: TransactionId([5; 16]) },
     ];
     let told = told.into_iter().map(|message| ToCosigner { to: PartyId([1; 32]), message }).collect();
     book.every_by(told, |m| m.message.variant(), WorkspaceMessage::ALL);

@@ -112,6 +112,7 @@ impl Core {
         let woken = matches!(input, Input::Tick);
         let link = match &input {
             Input::LinkData { pairing, .. } => Some(*pairing),
+            Input::ExchangeDone { id, .. } => cx.running.exchanges.get(id).and_then(ExchangeOwner::pairing),
             _ => None,
         };
         let mut phase = parts.step(&mut cx, phase, input);

@@ -20,10 +20,14 @@ impl Fields {
     }
 }
 
-/// The last lines since the boot.
+/// Lines of this kind come as often as handlers are called.
+pub(crate) const CALL: &str = "callback";
+
+/// The last lines since the boot. Calls of handlers never push out what operators did, nor warnings about anything else.
 #[derive(Default)]
 pub(crate) struct EventLog {
-    lines: VecDeque<Event>,
+    calls: VecDeque<Event>,
+    others: VecDeque<Event>,
     newest: u64,
 }
 
@@ -41,16 +45,21 @@ impl EventLog {
             text: Text::cut(text),
         };
         trace(&event);
-        if self.lines.len() >= MAX_EVENTS {
-            self.lines.pop_front();
+        let lines = if kind == CALL { &mut self.calls } else { &mut self.others };
+        if lines.len() >= MAX_EVENTS / 2 {
+            lines.pop_front();
         }
-        self.lines.push_back(event);
+        lines.push_back(event);
     }
 
     /// Lines after that number, the oldest first, as many as one answer holds.
     pub(crate) fn after(&self, boot: BootId, number: u64) -> Events {
-        let lines = self.lines.iter().filter(|line| line.number > number).take(MAX_LISTED_EVENTS).cloned();
-        Events { boot, lines: List::cut(lines.collect()), newest: self.newest }
+        let newer = |lines: &VecDeque<Event>| -> Vec<Event> {
+            lines.iter().filter(|line| line.number > number).take(MAX_LISTED_EVENTS).cloned().collect()
+        };
+        let mut lines = [newer(&self.calls), newer(&self.others)].concat();
+        lines.sort_by_key(|line| line.number);
+        Events { boot, lines: List::cut(lines), newest: self.newest }
     }
 }
 
@@ -69,13 +78,17 @@ fn trace(event: &Event) {
 mod tests {
     use super::*;
 
-    fn log(lines: usize) -> EventLog {
-        let mut log = EventLog::default();
+    fn write(log: &mut EventLog, lines: usize, kind: &str) {
         for n in 0..lines {
             let mut fields = Fields::default();
             fields.add("n", n);
-            log.write(n as u64, Severity::Info, "test", fields, "a\nline");
+            log.write(n as u64, Severity::Info, kind, fields, "a\nline");
         }
+    }
+
+    fn log(lines: usize) -> EventLog {
+        let mut log = EventLog::default();
+        write(&mut log, lines, "test");
         log
     }
 
@@ -92,8 +105,27 @@ mod tests {
 
     #[test]
     fn the_oldest_lines_make_room() {
-        let log = log(MAX_EVENTS + 7);
-        assert_eq!(log.lines.len(), MAX_EVENTS);
+        let log = log(MAX_EVENTS / 2 + 7);
+        assert_eq!(log.others.len(), MAX_EVENTS / 2);
         assert_eq!(log.after(BootId([1; 16]), 0).lines.first().map(|line| line.number), Some(8));
+    }
+
+    #[test]
+    fn t31_calls_however_many_push_out_nothing_else() {
+        let mut log = log(3);
+        write(&mut log, MAX_EVENTS * 2, CALL);
+        write(&mut log, 1, "test");
+        let first = log.after(BootId([1; 16]), 0);
+        assert_eq!(first.lines.iter().filter(|line| line.kind.as_str() == "test").count(), 3);
+        let numbers: Vec<u64> = first.lines.iter().map(|line| line.number).collect();
+        assert!(numbers.is_sorted());
+        let mut read = 0;
+        let mut at = 0;
+        loop {
+            let next = log.after(BootId([1; 16]), at);
+            let Some(last) = next.lines.last() else { break };
+            (at, read) = (last.number, read + next.lines.len());
+        }
+        assert_eq!(read, MAX_EVENTS / 2 + 4, "read page by page, each line once");
     }
 }

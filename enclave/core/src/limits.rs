@@ -25,8 +25,12 @@ pub const SURE_ASKING_PER_USER: usize = 8;
 pub const MAX_ASKING_BYTES_PER_PAIRING: usize = 8 * 1024 * 1024;
 /// How long a request waits for its turn before it fails.
 pub const MAX_TURN_MS: u64 = 60_000;
+/// What operators may make a pairing's sealed record be: less than can be sealed, as groups come without being asked for.
+pub const MAX_PAIRING_RECORD_BYTES: usize = countersign_wire::limits::MAX_BLOB_BYTES / 4 * 3;
 /// Decisions about configuration changes of one pairing that are remembered.
-pub const MAX_CHANGES_PER_PAIRING: usize = 256;
+pub const MAX_CHANGES_PER_PAIRING: usize = 512;
+/// Of these, the ones that each API user may have whatever the others do.
+pub const SURE_CHANGES_PER_USER: usize = 4;
 /// For how long.
 pub const CHANGE_KEEP_MS: u64 = 14 * 24 * 3_600_000;
 /// A handler's certificate that expires so soon is warned of.
@@ -59,15 +63,20 @@ pub const BACKGROUND_RETRY_MS: u64 = 1_000;
 /// Expired records deleted in one step.
 pub const MAX_FORGOTTEN_AT_ONCE: usize = 32;
 /// Batches that the host has not acknowledged.
-pub const MAX_UNACKNOWLEDGED_BATCHES: usize = 1_024;
+pub const MAX_UNACKNOWLEDGED_BATCHES: usize = 2_048;
 /// With so many, what comes over the links of pairings that have more than their share of them is dropped: whoever sent it
 /// sends it again or gives up. Else links that bring more than the host stores in time would stop the co-signer, and with it
 /// all its tenants.
-pub const MAX_BACKLOG_OF_LINKS: usize = MAX_UNACKNOWLEDGED_BATCHES / 2 - 64;
+pub const MAX_BACKLOG_OF_LINKS: usize = MAX_UNACKNOWLEDGED_BATCHES / 4;
 /// The share of one pairing.
-pub const MAX_BACKLOG_SHARE: usize = MAX_UNACKNOWLEDGED_BATCHES / 2 / MAX_PAIRINGS;
+pub const MAX_BACKLOG_SHARE: usize = MAX_UNACKNOWLEDGED_BATCHES / 4 / MAX_PAIRINGS;
 /// Effects that wait for durability.
 pub const MAX_HELD_EFFECTS: usize = 16_384;
+/// With so many of them, what comes over the links of pairings that have more than their share of answers among them is
+/// dropped, as with batches.
+pub const MAX_HELD_OF_LINKS: usize = MAX_HELD_EFFECTS / 4;
+/// The share of one pairing.
+pub const MAX_HELD_SHARE: usize = MAX_HELD_EFFECTS / 4 / MAX_PAIRINGS;
 /// Messages that wait for a channel to one peer.
 pub const MAX_QUEUED_PEER_MESSAGES: usize = 256;
 /// Messages of one peer that came before their turn, in one session.
@@ -83,8 +92,13 @@ pub const MAX_EARLY_PAIRING_BYTES: usize = 16 * 1024 * 1024;
 /// Execution ids remembered within a boot.
 pub const MAX_EXECUTIONS: usize = 65_536;
 
-/// How old a client's request may be when first seen, by default.
+/// How old a client's request may be when the customer's co-signer first sees it.
 pub const INTENT_MAX_AGE_MS: u64 = 3_600_000;
+/// How old it may be when a cloud co-signer first sees it, with the Authorisation: a handler may have asked for another try
+/// for as long as a RETRY series takes, and its calls and turns take time, too. That a request counts once rests on the
+/// ledger and its floor, not on this.
+pub const AUTHORISED_INTENT_MAX_AGE_MS: u64 =
+    INTENT_MAX_AGE_MS + 2 * countersign_wire::limits::MAX_RETRY_SERIES_S * 1_000;
 /// How long an Authorisation allows sessions to start.
 pub const AUTHORISATION_MS: u64 = 600_000;
 /// How far another party's clock may be ahead.
@@ -117,10 +131,16 @@ pub const MAX_WORKSPACE_ANSWER_BYTES: usize = 32 * 1024;
 /// Idle time after which an admin connection is closed.
 pub const ADMIN_IDLE_MS: u64 = 600_000;
 
-/// All pairings together leave room for what the co-signer stores of its own.
-const _: () = assert!(MAX_BACKLOG_OF_LINKS + MAX_PAIRINGS * MAX_BACKLOG_SHARE < MAX_UNACKNOWLEDGED_BATCHES);
+/// All pairings together leave room for what the co-signer stores of its own. Calls of handlers that were under way when the
+/// host stopped storing still end, each with a batch; others begin when it stores again.
+const _: () = assert!(
+    MAX_BACKLOG_OF_LINKS + MAX_PAIRINGS * MAX_BACKLOG_SHARE + MAX_CALLBACKS < MAX_UNACKNOWLEDGED_BATCHES / 4 * 3
+);
+const _: () = assert!(MAX_HELD_OF_LINKS + MAX_PAIRINGS * MAX_HELD_SHARE <= MAX_HELD_EFFECTS / 2);
 const _: () = assert!(LEDGER_FORGET_MS > LEDGER_KEEP_MS);
 const _: () = assert!(LEDGER_KEEP_MS > 2 * INTENT_MAX_AGE_MS + AUTHORISATION_MS);
+/// Where there is room, nothing is forgotten whose floor would refuse what a handler approved late.
+const _: () = assert!(LEDGER_FORGET_MS > AUTHORISED_INTENT_MAX_AGE_MS + AUTHORISATION_MS);
 /// What is stored must load again: everything that all pairings may hold, with room for what belongs to the instance.
 const _: () = assert!(
     MAX_BLOBS
@@ -154,6 +174,7 @@ const _: () = assert!(
 );
 /// One user's handler holds up neither the other users nor, with all of its pairing, any other pairing.
 const _: () = assert!(2 * MAX_USERS * SURE_ASKING_PER_USER < MAX_ASKING_PER_PAIRING);
+const _: () = assert!(2 * MAX_USERS * SURE_CHANGES_PER_USER <= MAX_CHANGES_PER_PAIRING);
 const _: () = assert!(MAX_HANDLERS < MAX_CALLBACK_PLACES && 2 * MAX_CALLS_PER_USER < MAX_CALLBACK_PLACES);
 const _: () = assert!(MAX_REMOVED_RECORDS + 8 < countersign_wire::limits::MAX_BATCH_WRITES);
 const _: () = assert!(MAX_CALLBACKS + MAX_WORKSPACE_CALLS <= MAX_STREAMS);

@@ -2,7 +2,10 @@
 //! before the host acknowledged that batch as durable. Order is kept.
 
 use crate::effect::Effect;
-use crate::limits::{MAX_BACKLOG_OF_LINKS, MAX_BACKLOG_SHARE, MAX_HELD_EFFECTS, MAX_UNACKNOWLEDGED_BATCHES};
+use crate::limits::{
+    MAX_BACKLOG_OF_LINKS, MAX_BACKLOG_SHARE, MAX_HELD_EFFECTS, MAX_HELD_OF_LINKS, MAX_HELD_SHARE,
+    MAX_UNACKNOWLEDGED_BATCHES,
+};
 use countersign_wire::host_link::BlobWrite;
 use countersign_wire::ids::PairingId;
 use std::collections::VecDeque;
@@ -130,8 +133,11 @@ impl Outbox {
 
     /// Whether a pairing's link has to wait: the host is behind, and with more than this pairing's share.
     pub fn is_over_share(&self, link: &PairingId) -> bool {
-        let own = || self.unacknowledged.iter().filter(|batch| batch.link.as_ref() == Some(link)).count();
-        self.unacknowledged.len() >= MAX_BACKLOG_OF_LINKS && own() >= MAX_BACKLOG_SHARE
+        let batches = || self.unacknowledged.iter().filter(|batch| batch.link.as_ref() == Some(link)).count();
+        let is_own = |effect: &Effect| matches!(effect, Effect::LinkSend { pairing, .. } if pairing == link);
+        let held = || self.held.iter().filter(|(_, effect)| is_own(effect)).count();
+        (self.unacknowledged.len() >= MAX_BACKLOG_OF_LINKS && batches() >= MAX_BACKLOG_SHARE)
+            || (self.held.len() >= MAX_HELD_OF_LINKS && held() >= MAX_HELD_SHARE)
     }
 
     /// Batches that are not durable yet.
@@ -193,6 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn t47_who_has_more_answers_held_than_its_share_waits() {
+        let (loud, calm) = (PairingId([1; 16]), PairingId([2; 16]));
+        let mut outbox = Outbox::default();
+        outbox.persist(false, vec![], None).unwrap();
+        let say = |outbox: &mut Outbox, pairing| outbox.push(Effect::LinkSend { pairing, frame: vec![] }).unwrap();
+        for _ in 0..MAX_HELD_OF_LINKS {
+            assert!(!outbox.is_over_share(&loud));
+            say(&mut outbox, loud);
+        }
+        assert!(outbox.is_over_share(&loud));
+        for _ in 0..MAX_HELD_SHARE {
+            assert!(!outbox.is_over_share(&calm));
+            say(&mut outbox, calm);
+        }
+        assert!(outbox.is_over_share(&calm));
+        outbox.persisted(1).unwrap();
+        assert!(!outbox.is_over_share(&loud) && !outbox.is_over_share(&calm));
+    }
+
+    #[test]
     fn an_acknowledgement_of_the_future_is_refused() {
         let mut outbox = Outbox::default();
         outbox.persist(false, vec![], None).unwrap();
@@ -210,7 +236,7 @@ mod tests {
         outbox.take();
         for _ in 0..2 {
             outbox.resend();
-            assert_eq!(shown(&outbox.take()), ["persist 1023", "persist 1024"], "under the numbers of the first time");
+            assert_eq!(shown(&outbox.take()), ["persist 2047", "persist 2048"], "under the numbers of the first time");
         }
     }
 }

@@ -208,6 +208,11 @@ impl PairingState {
         }
     }
 
+    /// See [`crate::callback::request_id_secret`].
+    pub(crate) fn request_id_secret(&self) -> [u8; 32] {
+        crate::callback::request_id_secret(self.record.identity.expose())
+    }
+
     pub(crate) fn party(&self) -> PartyId {
         PartyId(self.identity.public())
     }
@@ -243,6 +248,16 @@ pub(crate) enum ExchangeOwner {
     Callback(Caller, CallbackSubject),
     /// An operator's test of a handler.
     CallbackTest(Box<Test>),
+}
+
+impl ExchangeOwner {
+    /// The pairing to which what comes of it counts.
+    pub(crate) fn pairing(&self) -> Option<PairingId> {
+        match self {
+            ExchangeOwner::AccessToken(pairing) | ExchangeOwner::Callback((pairing, _), _) => Some(*pairing),
+            ExchangeOwner::AddUser | ExchangeOwner::CallbackTest(_) => None,
+        }
+    }
 }
 
 /// Whose job it is.

@@ -94,8 +94,7 @@ pub struct User {
 impl User {
     /// Whether requests to its handler are signed with its own key.
     pub fn signs_own_requests(&self) -> bool {
-        let wanted = matches!(&self.approval, ApprovalSetting::Handler(handler) if handler.own_request_key);
-        wanted && !self.request_key.expose().is_empty()
+        matches!(&self.approval, ApprovalSetting::Handler(handler) if handler.own_request_key)
     }
 }
 
@@ -308,6 +307,8 @@ message!(AskingRecord, "countersign/sealed/asking", 1, MAX_BLOB_BYTES);
 pub struct ChangeRecord {
     /// The change.
     pub change: ChangeId,
+    /// Whose word it is.
+    pub signer: ApiUserId,
     /// Digest of the change.
     pub change_hash: [u8; 32],
     /// The API user's word.

@@ -1,12 +1,15 @@
 //! The flags that say what a callback handler is: the same for `add-user` and `callback set` and `callback update`.
 
 use super::fit;
-use super::handler_rules::{self, MAX_RETRY_EVERY_S, MIN_RETRY_EVERY_S};
+use super::handler_rules;
 use crate::failure::Failure;
 use crate::text_forms::{parse_duration, parse_network};
 use crate::{certificate, pem};
 use countersign_wire::command::{Handler, HandlerTls, Network, RetrySchedule};
-use countersign_wire::limits::{MAX_ACTIVE_KEYS, MAX_DER_BYTES, MAX_NETWORKS, MAX_URL_BYTES};
+use countersign_wire::limits::{
+    MAX_ACTIVE_KEYS, MAX_DER_BYTES, MAX_HANDLER_DEADLINE_MS, MAX_NETWORKS, MAX_RETRY_EVERY_S, MAX_URL_BYTES,
+    MIN_HANDLER_DEADLINE_MS, MIN_RETRY_EVERY_S,
+};
 use countersign_wire::{Bytes, List, Text};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,8 +69,12 @@ pub fn parse_pin(text: &str) -> Result<Pin, String> {
 
 fn callback_timeout(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text)?;
-    let bounds = Duration::from_secs(1)..=Duration::from_secs(120);
-    if bounds.contains(&duration) { Ok(duration) } else { Err("expected 1s to 2m".to_owned()) }
+    let bounds = MIN_HANDLER_DEADLINE_MS..=MAX_HANDLER_DEADLINE_MS;
+    if u32::try_from(duration.as_millis()).is_ok_and(|ms| bounds.contains(&ms)) {
+        Ok(duration)
+    } else {
+        Err("expected 1s to 2m".to_owned())
+    }
 }
 
 fn retry_every(text: &str) -> Result<u32, String> {

@@ -3,13 +3,7 @@
 
 use crate::failure::Failure;
 use countersign_wire::command::{Handler, HandlerTls, RetrySchedule};
-
-/// Shortest time between a RETRY and the next call, in seconds.
-pub const MIN_RETRY_EVERY_S: u32 = 30;
-/// Longest time between a RETRY and the next call, in seconds.
-pub const MAX_RETRY_EVERY_S: u32 = 3_600;
-/// Longest time for all calls about one request, in seconds.
-pub const MAX_RETRY_TOTAL_S: u64 = 48 * 3_600;
+use countersign_wire::limits::MAX_RETRY_SERIES_S;
 
 /// Refuses what contradicts itself.
 pub fn check(handler: &Handler) -> Result<(), Failure> {
@@ -51,10 +45,10 @@ fn without_tokens(message: &str) -> Failure {
 
 fn check_retry(retry: RetrySchedule) -> Result<(), Failure> {
     let whole = u64::from(retry.every_s) * u64::from(retry.times);
-    if whole > MAX_RETRY_TOTAL_S {
+    if whole > MAX_RETRY_SERIES_S {
         return Err(Failure::usage(
             format!(
-                "the handler would be asked again every {} s, {} times: {whole} s in all, at most {MAX_RETRY_TOTAL_S} s (48 \
+                "the handler would be asked again every {} s, {} times: {whole} s in all, at most {MAX_RETRY_SERIES_S} s (48 \
                  hours) are allowed",
                 retry.every_s, retry.times
             ),

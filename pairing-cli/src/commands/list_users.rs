@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::table::{Field, Table, field, plain};
 use crate::text_forms::{printable, short};
-use crate::timestamps::utc;
+use crate::timestamps::{millis, utc};
 use countersign_wire::group::Role;
 use countersign_wire::ids::PairingId;
 use countersign_wire::refusal::Code;
@@ -129,7 +129,7 @@ fn queue(user: &UserStatus) -> Field {
 fn last_callback(user: &UserStatus) -> Field {
     let Some(last) = &user.last_attempt else { return plain("-") };
     let ended = last.code.map_or(last.result.as_str(), Code::as_str);
-    field(format!("{ended}\n{}", utc(last.started_at_ms)), attempt_tone(last))
+    field(format!("{ended}\n{} in {}", utc(last.started_at_ms), millis(last.took_us)), attempt_tone(last))
 }
 
 fn certificate(user: &UserStatus, status: &Status) -> Field {

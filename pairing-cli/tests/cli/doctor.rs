@@ -95,7 +95,9 @@ fn a_broken_set_up_is_told_with_what_to_do() {
         (health.disk_free_bytes, health.clock_ms, *at_ms) = (GIB, now + 9_020_000, now);
         state.pairings[0].link_up = false;
         state.pairings[0].link_trouble = Text::new("connect: connection refused").unwrap();
-        let failed = attempt(AttemptResult::Failed, Some(Code::CallbackTimeout), "nothing valid within 30 s");
+        // As the enclave words it.
+        let detail = "calling the handler: no answer within 30000 ms";
+        let failed = attempt(AttemptResult::Failed, Some(Code::CallbackTimeout), detail);
         state.users[0].last_attempt = Some(failed.clone());
         (state.users[0].failed, state.users[0].waiting) = (2, 17);
         state.users[0].certificate_expires_at_ms = Some(now + 5 * DAY_MS + DAY_MS / 2);

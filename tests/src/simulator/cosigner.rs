@@ -5,7 +5,7 @@ use cosigner_dev::{DevelopmentRoot, DocumentContent, DocumentSigner};
 use countersign_channel::AttestorError;
 use countersign_mpc::Machine;
 use countersign_wire::command::Measurements;
-use countersign_wire::host_link::{BlobName, BlobWrite};
+use countersign_wire::host_link::{BlobName, BlobWrite, Counter};
 use countersign_wire::ids::{PairingId, PartyId};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -85,6 +85,8 @@ pub struct SimulatedCosigner {
     pub party: Option<PartyId>,
     pub link_open: bool,
     pub wake_at: Option<u64>,
+    /// What it last told its host to count.
+    pub counters: Vec<Counter>,
     /// Packets for the admin connection.
     pub admin_mail: VecDeque<Vec<u8>>,
     /// Frames that the host saw, to replay them.
@@ -104,6 +106,7 @@ impl SimulatedCosigner {
             pairing: None,
             party: None,
             link_open: false,
+            counters: Vec::new(),
             wake_at: None,
             admin_mail: VecDeque::new(),
             seen: VecDeque::new(),

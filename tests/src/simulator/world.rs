@@ -9,8 +9,8 @@ use super::scenario::Base;
 use super::scheme::SimulatedScheme;
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
-    Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeSpec, HttpAnswer, Input, JobEvent, JobSpec,
-    Purpose, SealingKeyAnswer,
+    Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeReport, ExchangeSpec, HttpAnswer, Input,
+    JobEvent, JobSpec, Purpose, SealingKeyAnswer, ServerSeen,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
 use countersign_mpc::{Primes, Scheme, Step};
@@ -122,6 +122,8 @@ pub struct World {
     pub slow: Option<(usize, u64)>,
     /// How long the callback handler thinks, in ms.
     pub handler_thinks_ms: u64,
+    /// The handler's server, as co-signers see it.
+    pub handler_server: Option<ServerSeen>,
     /// The next keys for callback requests, instead of the base world's, and the one that the handler knows.
     pub callback_key: Option<Vec<u8>>,
     pub known_to_handler: Option<PublicKey>,
@@ -171,6 +173,7 @@ impl World {
             said: VecDeque::new(),
             slow: None,
             handler_thinks_ms: 0,
+            handler_server: None,
             callback_key: None,
             known_to_handler,
             on_route: None,
@@ -452,7 +455,7 @@ impl World {
                 let delay = at_ms.saturating_sub(self.now);
                 self.at(delay, Event::Wake { cosigner: i, at: at_ms });
             }
-            Effect::Report { .. } => {}
+            Effect::Report { counters, .. } => self.cosigners[i].counters = counters,
         }
     }
 
@@ -536,7 +539,9 @@ impl World {
                 },
             }
         };
-        self.input(i, delay, Input::ExchangeDone { id, report: outcome.into() });
+        let mut report = ExchangeReport::from(outcome);
+        report.server = self.handler_server.clone().filter(|_| spec.purpose == Purpose::Callback);
+        self.input(i, delay, Input::ExchangeDone { id, report });
     }
 
     /// The workspace's process ends and starts again. The links are its own, so all of them come up again.

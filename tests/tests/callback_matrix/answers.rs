@@ -7,6 +7,7 @@ use countersign_stack::keys::{Algorithm, KeyPair};
 use countersign_token::SigningKey;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 /// A case, and how the transaction must end.
@@ -46,6 +47,7 @@ pub const CASES: &[Case] = &[
     case("replayed", "request_id_mismatch"),
     case("other-request-id", "request_id_mismatch"),
     case("gzip-bomb", "answer_malformed"),
+    case("gzip-unannounced", "answer_malformed"),
     token_case("alg-none", "bad_signature"),
     token_case("hs256-under-the-public-key", "bad_signature"),
     token_case("wrong-key", "bad_signature"),
@@ -70,6 +72,8 @@ pub struct Answers {
     answering: SigningKey,
     stranger: SigningKey,
     other_user: SigningKey,
+    /// The public half of that key, with which another API user's handler signs.
+    pub other_users_key: PathBuf,
     public_pem: String,
     /// Paths and ids of the requests that came, by note.
     pub seen: Mutex<BTreeMap<String, Vec<String>>>,
@@ -84,11 +88,13 @@ fn key(pair: &KeyPair) -> SigningKey {
 impl Answers {
     /// With this key for answers; the keys that must not count are of the same algorithm.
     pub fn new(folder: &std::path::Path, pair: &KeyPair, algorithm: Algorithm) -> Self {
-        let other = |name: &str| key(&KeyPair::create(folder, name, algorithm).unwrap());
+        let other = |name: &str| KeyPair::create(folder, name, algorithm).unwrap();
+        let other_user = other("other-user");
         Self {
             answering: key(pair),
-            stranger: other("stranger"),
-            other_user: other("other-user"),
+            stranger: key(&other("stranger")),
+            other_user: key(&other_user),
+            other_users_key: other_user.public,
             public_pem: pair.public_pem().unwrap(),
             seen: Mutex::default(),
             approved: Mutex::default(),
@@ -108,6 +114,21 @@ impl Answers {
 fn ok(content_type: &str, body: &[u8]) -> Reply {
     let header = if content_type.is_empty() { String::new() } else { format!("Content-Type: {content_type}\r\n") };
     Reply::of("200 OK", &header, body)
+}
+
+/// A few KiB that become some MiB of zeros (RFC 1951, 1952): one block of a distance of one and the longest length, over and
+/// over, at the fixed codes' two bits or so a byte. No decoder is asked whether it ends well.
+fn gzip_bomb() -> Vec<u8> {
+    let mut bits: Vec<bool> = vec![true, true, false];
+    // A literal zero is 0b00110000.
+    bits.extend([false, false, true, true, false, false, false, false]);
+    for _ in 0..8 * 1024 {
+        // Length 258 is 0b11000101, distance 1 is 0b00000.
+        bits.extend([true, true, false, false, false, true, false, true, false, false, false, false, false]);
+    }
+    bits.extend([false; 7]);
+    let bytes = bits.chunks(8).map(|byte| byte.iter().enumerate().fold(0, |sum, (at, bit)| sum | u8::from(*bit) << at));
+    [b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".to_vec(), bytes.collect()].concat()
 }
 
 /// A token whose header and signature are of the caller's making.
@@ -167,10 +188,10 @@ impl Answer for Answers {
                 ok("text/plain", &self.wrapped(signed, &other))
             }
             "gzip-bomb" => {
-                // The head of a stream that would become gigabytes; it must not even be looked at.
-                let bomb = [b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".as_slice(), &[0u8; 8 * 1024]].concat();
-                Reply::of("200 OK", "Content-Encoding: gzip\r\n", &bomb)
+                // It must not even be looked at.
+                Reply::of("200 OK", "Content-Encoding: gzip\r\n", &gzip_bomb())
             }
+            "gzip-unannounced" => ok("text/plain", &gzip_bomb()),
             "alg-none" => ok("text/plain", &forged(&json!({"alg": "none"}), &say("APPROVE"), |_| Vec::new())),
             "hs256-under-the-public-key" => {
                 let sign = |signed: &str| hmac_sha256(self.public_pem.as_bytes(), signed.as_bytes());

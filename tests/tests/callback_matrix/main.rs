@@ -11,8 +11,9 @@ mod scripted_handler;
 
 use answers::{Answers, CASES, Case};
 use countersign_stack::keys::{Algorithm, KeyPair};
-use countersign_stack::workspace::VaultAccount;
-use countersign_stack::{Ask, Options, Setup, System};
+use countersign_stack::wait::{Seen, until};
+use countersign_stack::workspace::{ApiUser, VaultAccount};
+use countersign_stack::{Approval, Ask, Options, Pairing, Setup, System};
 use futures_util::future::join_all;
 use scripted_handler::{Flaw, Server};
 use serde_json::Value;
@@ -48,6 +49,7 @@ impl Mode {
 /// One mode and algorithm, and its servers.
 struct Combination<'a> {
     system: &'a System,
+    other: &'a ApiUser,
     vault: VaultAccount,
     mode: Mode,
     key: KeyPair,
@@ -57,7 +59,14 @@ struct Combination<'a> {
 }
 
 impl<'a> Combination<'a> {
-    async fn new(system: &'a System, vault: VaultAccount, mode: Mode, algorithm: Algorithm, folder: PathBuf) -> Self {
+    async fn new(
+        system: &'a System,
+        other: &'a ApiUser,
+        vault: VaultAccount,
+        mode: Mode,
+        algorithm: Algorithm,
+        folder: PathBuf,
+    ) -> Self {
         std::fs::create_dir_all(&folder).unwrap();
         let key = KeyPair::create(&folder, "answers", algorithm).unwrap();
         let answers = Arc::new(Answers::new(&folder, &key, algorithm));
@@ -69,7 +78,7 @@ impl<'a> Combination<'a> {
             (Flaw::WrongName, start(Flaw::WrongName).await),
             (Flaw::SelfSigned, start(Flaw::SelfSigned).await),
         ];
-        Self { system, vault, mode, key, answers, good, flawed }
+        Self { system, other, vault, mode, key, answers, good, flawed }
     }
 
     /// Operators set the handler: the server at `url`, in this mode.
@@ -95,6 +104,15 @@ impl<'a> Combination<'a> {
             }
         }
         self.system.stack.customer().unwrap().operator.run(flags).await.unwrap();
+    }
+
+    /// Another API user of the same co-signer has a handler whose key the first one's answers must not be signed with.
+    async fn set_other_user(&self) {
+        let key = self.answers.other_users_key.display().to_string();
+        let flags =
+            ["callback", "set", &self.other.id, "--yes", "--callback-url", &self.good.url, "--callback-key", &key];
+        let local = ["--callback-network", "127.0.0.0/8"];
+        self.system.stack.customer().unwrap().operator.run([&flags[..], &local[..]].concat()).await.unwrap();
     }
 
     async fn ask(&self, note: &str) -> Value {
@@ -143,14 +161,12 @@ impl<'a> Combination<'a> {
         let ask = Ask::message(self.vault.id, uuid::Uuid::new_v4().as_bytes()).note("retry");
         let made = self.system.client.post("/v1/transactions", &ask.body).await.unwrap();
         let (id, path) = (made["id"].as_str().unwrap(), format!("/v1/transactions/{}", made["id"].as_str().unwrap()));
-        let mut shown = Value::Null;
-        for _ in 0..200 {
-            shown = self.system.client.get(&path).await.unwrap();
-            if shown["countersign"]["callback"]["attempts"][0]["result"] == "retry" {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let retried = until("the RETRY to be in the record", DEADLINE, || async {
+            let shown = self.system.client.get(&path).await?;
+            let result = &shown["countersign"]["callback"]["attempts"][0]["result"];
+            Ok(if result == "retry" { Seen::Done(shown) } else { Seen::NotYet(shown.to_string()) })
+        });
+        let shown = retried.await.unwrap();
         assert_eq!(shown["status"], "PENDING_AUTHORIZATION", "{shown}");
         assert!(shown["countersign"]["callback"]["nextAt"].is_number(), "{shown}");
         self.set(&format!("{}/moved", self.good.url)).await;
@@ -163,6 +179,7 @@ impl<'a> Combination<'a> {
             self.certificate_holds(*flaw, server).await;
         }
         self.set(&self.good.url).await;
+        self.set_other_user().await;
         self.approval_holds().await;
         let cases = CASES.iter().filter(|case| self.mode.has_tokens() || !case.tokens_only);
         let violations: Vec<String> =
@@ -187,6 +204,11 @@ async fn e2e_t23_t24_t25_t30_t31_t33_every_fault_in_every_mode_has_its_reason_co
     let options = Options { public_root: true, ..Options::default() };
     let system = System::start(folder.path(), &Setup { options, ..Setup::default() }).await.unwrap();
     let vault = system.vault_account("matrix").await.unwrap();
+    let workspace = system.stack.workspace().unwrap();
+    let other = workspace.create_user("other", "SIGNER", true).await.unwrap();
+    let nobody = Pairing { approval: Approval::Nobody, allow_raw: false, require_intent: true };
+    let customer = system.stack.customer().unwrap();
+    system.stack.pair(workspace, &other, customer, &[&other], nobody).await.unwrap();
     let before = signatures(&system).await;
     let mut combinations = 0;
     for round in 0..rounds {
@@ -196,7 +218,7 @@ async fn e2e_t23_t24_t25_t30_t31_t33_every_fault_in_every_mode_has_its_reason_co
             for algorithm in algorithms {
                 eprintln!("round {round}: {mode:?}, {algorithm:?}");
                 let place = folder.path().join(format!("combination-{round}-{n}-{algorithm:?}"));
-                Combination::new(&system, vault, mode, *algorithm, place).await.holds_everything().await;
+                Combination::new(&system, &other, vault, mode, *algorithm, place).await.holds_everything().await;
                 combinations += 1;
             }
         }

@@ -1,12 +1,15 @@
 //! RETRY: asked again with identical parameters, on its schedule, across restarts, and not for ever.
 
 use super::{CUSTOMER, hostile, restart, set, status};
-use countersign_tests::simulator::{RETRY, World, eip191};
+use countersign_tests::simulator::{RETRY, World, eip191, session};
+use countersign_token::{SigningKey, generate_p256};
+use countersign_wire::admin::{AdminResponse, Done};
 use countersign_wire::callback::{Attempt, AttemptResult};
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
-use countersign_wire::command::ApprovalSetting;
+use countersign_wire::command::{ApprovalSetting, Handler, RetrySchedule};
 use countersign_wire::refusal::Code;
 use countersign_wire::transaction::TransactionRequest;
+use countersign_wire::{Bytes, List};
 
 const EVERY_MS: u64 = 1_000 * RETRY.every_s as u64;
 
@@ -160,4 +163,60 @@ fn t55_an_intent_in_a_series_serves_no_second_transaction() {
     assert_eq!(world.authorise(CUSTOMER, &other).unwrap_err().code, Code::IntentReplayed);
     restart(&mut world);
     assert_eq!(world.authorise(CUSTOMER, &other).unwrap_err().code, Code::IntentReplayed);
+}
+
+#[test]
+fn an_approval_hours_after_the_request_counts_at_every_co_signer() {
+    let mut world = hostile();
+    let slow = Handler { retry: RetrySchedule { every_s: 3_600, times: 3 }, ..world.handler.settings() };
+    set(&mut world, ApprovalSetting::Handler(slow));
+    let request = begin(&mut world, "retry-me");
+    assert!(world.run(2 * 3_600_000, |w| w.handler.shown.len() == 2));
+    world.run(1_000, |_| false);
+    let authorisation = world.authorise(CUSTOMER, &request).unwrap();
+    let work = World::signing(&request, &authorisation, 0);
+    for i in 0..3 {
+        world.prepare(i, session(1), &work).ready();
+    }
+}
+
+#[test]
+fn a_request_that_the_workspace_withdraws_is_asked_about_no_more() {
+    let mut world = hostile();
+    let request = begin(&mut world, "retry-for-ever");
+    let party = world.party(CUSTOMER);
+    world.say(party, WorkspaceMessage::Withdraw { transaction: request.transaction });
+    world.run(20 * EVERY_MS, |_| false);
+    assert_eq!((world.handler.shown.len(), status(&mut world).user.retrying), (1, 0));
+    restart(&mut world);
+    world.run(5 * EVERY_MS, |_| false);
+    assert_eq!((world.handler.shown.len(), status(&mut world).user.retrying), (1, 0), "also after a restart");
+    // One that was decided stays so.
+    let decided = world.request(2, "another", "fine");
+    let authorisation = world.authorise(CUSTOMER, &decided).unwrap();
+    world.say(party, WorkspaceMessage::Withdraw { transaction: decided.transaction });
+    world.run(1_000, |_| false);
+    assert_eq!(world.authorise(CUSTOMER, &decided), Ok(authorisation));
+}
+
+#[test]
+fn a_key_in_addition_ends_no_series_and_one_that_goes_ends_them() {
+    let mut world = hostile();
+    begin(&mut world, "retry-for-ever");
+    let old = world.handler.settings();
+    let second = SigningKey::from_pkcs8_der(&generate_p256().unwrap()).unwrap();
+    let second = Bytes::new(second.public().spki_der()).unwrap();
+    let both = Handler { keys: List::new(vec![old.keys[0].clone(), second.clone()]).unwrap(), ..old.clone() };
+    let ended = |answer: AdminResponse| match answer {
+        AdminResponse::Done(Done::ApprovalSet { ended, .. }) => ended,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ended(set(&mut world, ApprovalSetting::Handler(both.clone()))), 0);
+    restart(&mut world);
+    assert!(world.run(2 * EVERY_MS, |w| w.handler.shown.len() == 2), "the series goes on, also across a restart");
+    world.run(1_000, |_| false);
+    let new = Handler { keys: List::new(vec![second]).unwrap(), ..both };
+    assert_eq!(ended(set(&mut world, ApprovalSetting::Handler(new))), 1);
+    world.run(5 * EVERY_MS, |_| false);
+    assert_eq!(world.handler.shown.len(), 2);
 }

@@ -1,12 +1,15 @@
 //! What operators set about API users and about the co-signer itself.
 
 use super::{CUSTOMER, hostile, restart, set, status};
-use countersign_tests::simulator::SimulatedHandler;
+use cosigner_core::{HttpProtocol, ServerSeen};
+use countersign_tests::simulator::{SimulatedHandler, World};
 use countersign_token::{SigningKey, generate_p256, public_spki_der_of};
 use countersign_wire::admin::{AdminRequest, AdminResponse, Done};
 use countersign_wire::command::{ApprovalSetting, Change, Handler, HandlerTls};
+use countersign_wire::host_link::{Counter, CounterValue};
 use countersign_wire::refusal::Code;
 use countersign_wire::{Bytes, List, Text};
+use std::net::{IpAddr, Ipv4Addr};
 
 fn refused(answer: &AdminResponse) -> Option<Code> {
     match answer {
@@ -110,4 +113,66 @@ fn every_call_is_in_the_status_and_in_the_log_with_its_reason_code() {
         .map(|line| line.fields.iter().find(|(name, _)| name.as_str() == "code").map(|(_, code)| code.to_string()))
         .collect();
     assert_eq!(codes, [None, Some("rejected".to_owned())]);
+}
+
+fn counter(world: &World, name: &str, reason: Option<&str>) -> Option<CounterValue> {
+    let fits = |counter: &&Counter| {
+        let label = counter.labels.iter().find(|(name, _)| name.as_str() == "reason").map(|(_, value)| value.as_str());
+        counter.name.as_str() == name && label == reason
+    };
+    world.cosigners[CUSTOMER].counters.iter().find(fits).map(|counter| counter.value.clone())
+}
+
+#[test]
+fn calls_are_counted_by_user_and_reason_and_an_operators_test_is_not() {
+    let mut world = hostile();
+    for (n, note) in ["fine", "fine too", "reject-me"].into_iter().enumerate() {
+        let request = world.request(n as u8 + 1, &format!("message {n}"), note);
+        let _ = world.authorise(CUSTOMER, &request);
+    }
+    let (pairing, user) = (world.cosigners[CUSTOMER].pairing.unwrap(), world.base.signer_user.clone());
+    world.operator(CUSTOMER, Change::TestCallback { pairing, user: user.clone() });
+    world.run(3_000, |_| false);
+    assert_eq!(counter(&world, "callbacks_total", Some("approved")), Some(CounterValue::Total(2)));
+    assert_eq!(counter(&world, "callbacks_total", Some("rejected")), Some(CounterValue::Total(1)));
+    match counter(&world, "callback_seconds", None) {
+        Some(CounterValue::Histogram { count, .. }) => assert_eq!(count, 3),
+        other => panic!("{other:?}"),
+    }
+    let is_of_user = |counter: &&Counter| {
+        counter.labels.iter().any(|(name, value)| name.as_str() == "user" && value.as_str() == user.as_str())
+    };
+    let counters = &world.cosigners[CUSTOMER].counters;
+    let calls =
+        counters.iter().filter(|counter| ["callbacks_total", "callback_seconds"].contains(&counter.name.as_str()));
+    assert_eq!(calls.filter(is_of_user).count(), 3);
+    let seen = status(&mut world);
+    assert_eq!((seen.user.approved, seen.attempts.len()), (2, 4), "the test is listed, and approved nothing");
+}
+
+#[test]
+fn a_certificate_that_soon_ends_is_warned_of_in_the_log_and_in_the_metrics() {
+    const DAY_MS: u64 = 86_400_000;
+    let mut world = hostile();
+    let expires = world.now + 10 * DAY_MS;
+    world.handler_server = Some(ServerSeen {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        certificate_expires_at_ms: expires,
+        certificate_pin: [7; 32],
+        protocol: HttpProtocol::Http1,
+        reused: false,
+    });
+    let request = world.request(1, "hello", "fine");
+    world.authorise(CUSTOMER, &request).unwrap();
+    let warnings = |world: &mut World| {
+        let AdminResponse::Events(log) = world.ask_admin(CUSTOMER, &AdminRequest::Events { after: 0 }) else {
+            panic!("no log")
+        };
+        log.lines.iter().filter(|line| line.kind.as_str() == "certificate").count()
+    };
+    assert_eq!(warnings(&mut world), 1);
+    world.run(3_000, |_| false);
+    let gauge = counter(&world, "handler_certificate_expires_at_seconds", None);
+    assert_eq!(gauge, Some(CounterValue::Gauge(expires / 1_000)));
+    assert_eq!(warnings(&mut world), 1, "once");
 }

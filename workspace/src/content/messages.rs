@@ -59,7 +59,8 @@ fn digest(operation: Operation, asset: &Asset, message: &Message) -> Result<(Str
         (Operation::Raw, Some(_)) => refused("expected a message of a RAW transaction to have no type"),
         (_, Some("EIP191")) => Ok((shown, eip191(&bytes()?))),
         (_, Some("EIP712")) => {
-            let digest = typed_data::digest(&typed(&message.content)?, asset.chain_id).map_err(ContentError)?;
+            let digest = typed_data::digest(&typed(&message.content)?, asset.chain_id);
+            let digest = digest.map_err(|e| ContentError(e.to_string()))?;
             Ok((hex::encode(digest), digest))
         }
         (_, got) => refused(format!("expected the type of a message to be EIP191 or EIP712, got {got:?}")),

@@ -12,6 +12,10 @@ use countersign_wire::transaction::Digest;
 const EIP_2930: u8 = 1;
 const EIP_1559: u8 = 2;
 const FIRST_OF_A_LIST: u8 = 0xc0;
+/// Addresses in one access list, as co-signers take them.
+const MAX_ACCESSED_ADDRESSES: usize = 128;
+/// Storage keys in one access list, of all its addresses.
+const MAX_ACCESSED_KEYS: usize = 256;
 
 /// What a transfer is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +99,13 @@ impl Unsigned {
         if priority_fee > this.0.max_fee_per_gas() {
             return Err("its maxPriorityFeePerGas is above its maxFeePerGas, of which it is a part".to_owned());
         }
+        let list = this.0.access_list().map(|list| list.0.as_slice()).unwrap_or_default();
+        let keys = list.iter().map(|item| item.storage_keys.len()).fold(0, usize::saturating_add);
+        if list.len() > MAX_ACCESSED_ADDRESSES || keys > MAX_ACCESSED_KEYS {
+            return Err(format!(
+                "expected at most {MAX_ACCESSED_ADDRESSES} addresses and {MAX_ACCESSED_KEYS} storage keys in its access list"
+            ));
+        }
         Ok(this)
     }
 
@@ -118,6 +129,11 @@ impl Unsigned {
     /// Its nonce.
     pub fn nonce(&self) -> u64 {
         self.0.nonce()
+    }
+
+    /// What it costs at most, in Wei: gas limit × highest price of one gas.
+    pub fn max_fee_wei(&self) -> U256 {
+        U256::from(self.0.gas_limit()).saturating_mul(U256::from(self.0.max_fee_per_gas()))
     }
 
     /// What it moves, in Wei.
@@ -201,6 +217,25 @@ pub(crate) mod tests {
         let greedy = Unsigned::transfer(&Transfer { priority_fee: 40_000_000_000, ..transfer() }).bytes();
         for bad in [&[][..], &[2], &good[..good.len() - 1], &longer, &other_type, &signed, &greedy] {
             assert!(Unsigned::read(bad).is_err(), "{}", hex::encode(bad));
+        }
+    }
+
+    #[test]
+    fn an_access_list_is_as_long_as_co_signers_take_it() {
+        use alloy_eips::eip2930::AccessListItem;
+        let read = |addresses: usize, keys: usize| {
+            let item = AccessListItem { address: transfer().to, storage_keys: vec![[7; 32].into(); keys] };
+            let access_list = AccessList(vec![item; addresses]);
+            let transaction = TxEip2930 { chain_id: 1, access_list, ..TxEip2930::default() };
+            Unsigned::read(&Unsigned(TypedTransaction::Eip2930(transaction)).bytes())
+        };
+        for (addresses, keys) in [(MAX_ACCESSED_ADDRESSES, 2), (1, MAX_ACCESSED_KEYS), (MAX_ACCESSED_ADDRESSES, 0)] {
+            assert!(read(addresses, keys).is_ok(), "{addresses} {keys}");
+        }
+        for (addresses, keys) in
+            [(MAX_ACCESSED_ADDRESSES, 3), (1, MAX_ACCESSED_KEYS + 1), (MAX_ACCESSED_ADDRESSES + 1, 0)]
+        {
+            assert!(read(addresses, keys).unwrap_err().contains("access list"), "{addresses} {keys}");
         }
     }
 }

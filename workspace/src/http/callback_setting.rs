@@ -3,7 +3,10 @@
 use countersign_token::PublicKey;
 use countersign_wire::command::{ApprovalSetting, Handler, HandlerTls, Network, RetrySchedule};
 use countersign_wire::dial::Address;
-use countersign_wire::limits::{MAX_ACTIVE_KEYS, MAX_NETWORKS, MAX_URL_BYTES};
+use countersign_wire::limits::{
+    MAX_ACTIVE_KEYS, MAX_HANDLER_DEADLINE_MS, MAX_NETWORKS, MAX_RETRY_EVERY_S, MAX_RETRY_SERIES_S, MAX_URL_BYTES,
+    MIN_HANDLER_DEADLINE_MS, MIN_RETRY_EVERY_S,
+};
 use countersign_wire::{Bytes, List, Text};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -14,12 +17,6 @@ use webpki::EndEntityCert;
 
 /// Time for one call, in ms, where the client says nothing.
 const DEFAULT_DEADLINE_MS: u32 = 30_000;
-/// Shortest and longest time for one call, in ms.
-const DEADLINES_MS: std::ops::RangeInclusive<u32> = 1_000..=300_000;
-/// Shortest and longest wait after a RETRY, in seconds.
-const RETRY_EVERY_S: std::ops::RangeInclusive<u32> = 30..=3_600;
-/// Longest RETRY series, in seconds.
-const RETRY_SERIES_S: u64 = 48 * 3_600;
 
 /// `callbackHandler` of a request.
 #[derive(Debug, Clone, Deserialize)]
@@ -110,8 +107,15 @@ fn network(text: &String) -> Result<Network, String> {
 fn schedule(retry: Option<Retry>) -> Result<RetrySchedule, String> {
     let Some(Retry { every_seconds: every_s, times }) = retry else { return Ok(RetrySchedule::default()) };
     let series_s = u64::from(every_s).saturating_mul(u64::from(times));
-    if !RETRY_EVERY_S.contains(&every_s) || series_s > RETRY_SERIES_S {
-        return Err("retry: expected everySeconds of 30 to 3600, and 48 hours in all".to_owned());
+    if !(MIN_RETRY_EVERY_S..=MAX_RETRY_EVERY_S).contains(&every_s) {
+        return Err(format!(
+            "retry: expected everySeconds of {MIN_RETRY_EVERY_S} to {MAX_RETRY_EVERY_S}, got {every_s}"
+        ));
+    }
+    if series_s > MAX_RETRY_SERIES_S {
+        return Err(format!(
+            "retry: expected everySeconds times times of at most {MAX_RETRY_SERIES_S} seconds, got {series_s}"
+        ));
     }
     Ok(RetrySchedule { every_s, times })
 }
@@ -151,8 +155,10 @@ impl Proposed {
         };
         let networks = own.networks.iter().map(network).collect::<Result<Vec<_>, _>>()?;
         let deadline_ms = own.deadline_ms.unwrap_or(DEFAULT_DEADLINE_MS);
-        if !DEADLINES_MS.contains(&deadline_ms) {
-            return Err("deadlineMs: expected 1000 to 300000".to_owned());
+        if !(MIN_HANDLER_DEADLINE_MS..=MAX_HANDLER_DEADLINE_MS).contains(&deadline_ms) {
+            return Err(format!(
+                "deadlineMs: expected {MIN_HANDLER_DEADLINE_MS} to {MAX_HANDLER_DEADLINE_MS}, got {deadline_ms}"
+            ));
         }
         let handler = Handler {
             url: url(&self.url)?,
@@ -170,5 +176,40 @@ impl Proposed {
             );
         }
         Ok(ApprovalSetting::Handler(handler))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn setting(own: Value) -> Result<ApprovalSetting, String> {
+        let key = rcgen::KeyPair::generate().unwrap().public_key_pem();
+        let all = json!({"url": "https://handler.example", "publicKey": key, "countersign": own});
+        serde_json::from_value::<Proposed>(all).unwrap().setting()
+    }
+
+    fn retried(every_s: u32, times: u64) -> Result<ApprovalSetting, String> {
+        setting(json!({"retry": {"everySeconds": every_s, "times": times}}))
+    }
+
+    /// What a co-signer's operators could not sign is not proposed to them.
+    #[test]
+    fn times_are_those_that_co_signers_take() {
+        for good in [MIN_HANDLER_DEADLINE_MS, MAX_HANDLER_DEADLINE_MS] {
+            assert!(setting(json!({"deadlineMs": good})).is_ok(), "{good}");
+        }
+        for bad in [MIN_HANDLER_DEADLINE_MS - 1, MAX_HANDLER_DEADLINE_MS + 1, 300_000] {
+            let error = setting(json!({"deadlineMs": bad})).unwrap_err();
+            assert_eq!(error, format!("deadlineMs: expected 1000 to 120000, got {bad}"));
+        }
+        let most = MAX_RETRY_SERIES_S / u64::from(MAX_RETRY_EVERY_S);
+        assert!(retried(MIN_RETRY_EVERY_S, 1).is_ok() && retried(MAX_RETRY_EVERY_S, most).is_ok());
+        for (every_s, times) in [(MIN_RETRY_EVERY_S - 1, 1), (MAX_RETRY_EVERY_S + 1, 1), (MAX_RETRY_EVERY_S, most + 1)]
+        {
+            assert!(retried(every_s, times).unwrap_err().starts_with("retry: expected"), "{every_s} {times}");
+        }
     }
 }

@@ -7,12 +7,14 @@ use super::once::{self, Begun};
 use super::transaction_view::shown;
 use super::whole::whole;
 use super::{json, keys, vault as accounts};
+use crate::asset::Asset;
 use crate::ceremony::{Input, TransactionRecord, TransactionStatus};
 use crate::content::{self, Content, Wanted, What};
 use crate::evm::amount::wei_of_gwei;
 use crate::evm::transaction::{Transfer, Unsigned};
 use crate::store::transactions::{self, Columns, Filter};
 use crate::store::{Write, ceremonies, evm_nonces, vault};
+use alloy_primitives::U256;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -139,6 +141,20 @@ async fn build(
     }))
 }
 
+/// Every co-signer has this cap: what is above is refused there, after the client was told that it was taken.
+fn check_fee(unsigned: &Unsigned, asset: &Asset) -> Result<(), ApiError> {
+    let (fee, cap) = (unsigned.max_fee_wei(), asset.max_fee_wei);
+    if fee > U256::from(cap) {
+        let message = format!(
+            "expected a fee of at most {cap} Wei for {}, got up to {fee} (gas limit × maximum fee of one gas): lower one \
+             of them",
+            asset.id
+        );
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, Code::FeeTooHigh.as_str(), message));
+    }
+    Ok(())
+}
+
 /// The request as it goes to every co-signer, and what this workspace read out of it.
 async fn record_of(
     app: &App,
@@ -171,6 +187,9 @@ async fn record_of(
         What::Transfer(wanted) => Some(build(app, write, &transaction, content, wanted).await?.bytes()),
         What::Messages(_) | What::Transaction(_) => None,
     };
+    if let Some(unsigned) = content.unsigned(unsigned.as_deref()) {
+        check_fee(&unsigned, &asset)?;
+    }
     let messages = content.messages(unsigned.as_deref());
     let request = TransactionRequest {
         transaction,

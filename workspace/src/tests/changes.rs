@@ -252,6 +252,7 @@ async fn t57_a_callback_handler_set_through_the_api_alone_stays_pending() {
         ("type", json!("CERTIFICATE")),
         ("more", json!(1)),
         ("countersign", json!({"deadlineMs": 1})),
+        ("countersign", json!({"deadlineMs": 120_001})),
         ("countersign", json!({"networks": ["10.0.0.0"]})),
         ("countersign", json!({"retry": {"everySeconds": 3600, "times": 49}})),
     ] {

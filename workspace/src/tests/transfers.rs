@@ -116,6 +116,28 @@ async fn a_transfer_that_cannot_be_built_is_refused_with_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fee_above_the_co_signers_cap_is_refused_before_anybody_is_asked() {
+    let stack = stack("").await;
+    let client = &stack.client;
+    // 0.5 Ether are 21,000 gas at a little more than 23,809 Gwei.
+    let mut greedy = transfer("greedy");
+    (greedy["maxFee"], greedy["priorityFee"]) = (json!("23810"), json!("1"));
+    let answer = client.post("/v1/transactions", &greedy).await;
+    refused(&answer, 400, "fee_too_high");
+    assert!(answer.1["message"].as_str().unwrap().contains("500000000000000000 Wei"), "{}", answer.1);
+    let max_fee = 23_810_000_000_000;
+    let unsigned = Unsigned::transfer(&transaction::Transfer { max_fee, ..transaction::tests::transfer() });
+    let call = json!({
+        "operation": "CONTRACT_CALL", "assetId": "ETH", "source": {"type": "VAULT_ACCOUNT", "id": "0"},
+        "extraParameters": {"unsignedTransaction": format!("0x{}", hex::encode(unsigned.bytes()))},
+    });
+    refused(&client.post("/v1/transactions", &call).await, 400, "fee_too_high");
+    greedy["maxFee"] = json!("23809");
+    let sent = done(client, &greedy).await;
+    assert_eq!((&sent["status"], &sent["nonce"]), (&json!("COMPLETED"), &json!("0")), "no nonce was lost: {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn given_transactions_and_typed_data_are_signed_as_they_are() {
     let stack = stack("").await;
     let client = &stack.client;

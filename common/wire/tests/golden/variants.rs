@@ -40,7 +40,7 @@ variants!(
     WorkspaceMessage: ProposeGroup => "propose-group", Authorise => "authorise",
     ApproveChange => "approve-change", ProposeApproval => "propose-approval", Prepare => "prepare", Start => "start",
     Cancel => "cancel", Query => "query", Commit => "commit", Publish => "publish", Discard => "discard",
-    Certify => "certify",
+    Certify => "certify", Withdraw => "withdraw",
 );
 variants!(
     CosignerMessage: Hello => "hello", Users => "users", GroupAccepted => "group-accepted", Authorised => "authorised",

@@ -19,7 +19,8 @@ from .question import ConfigChange, Malformed, Transaction
 
 logger = logging.getLogger("handler")
 
-MAX_BODY_BYTES = 256 * 1024
+# A payload of a co-signer has 256 KiB at most, and a token is a third longer.
+MAX_BODY_BYTES = 384 * 1024
 BODY_TIMEOUT_SECONDS = 10
 
 Payload = dict[str, Any]

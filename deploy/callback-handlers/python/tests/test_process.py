@@ -71,13 +71,16 @@ def test_it_follows_its_policy(start: Start) -> None:
     for _ in range(2):
         later = {**transfer, "requestId": "3", "amountStr": "3"}
         assert handler.ask(TX, later) == {"action": "RETRY", "requestId": "3"}
-    assert handler.ask(CHANGE, {"requestId": "4", "type": "ADD_USER", "extraInfo": {}})["action"] == "REJECT"
+    assert handler.ask(CHANGE, {"requestId": "4", "type": "ADD_USER", "extraInfo": {}})["action"] == "APPROVE"
+    change = {"requestId": "5", "type": "COSIGNER_CALLBACK", "extraInfo": {}}
+    assert handler.ask(CHANGE, change)["action"] == "REJECT"
 
 
 def test_an_operators_test_is_answered_as_any_other_request(start: Start) -> None:
     handler = start("--policy", str(EXAMPLE))
     probe = transaction("1", operation="TYPED_MESSAGE", extraParameters={"countersign": {"test": True}})
-    assert handler.ask(TX, probe) == {"action": "APPROVE", "requestId": "1"}
+    reason = "the operation TYPED_MESSAGE is not allowed"
+    assert handler.ask(TX, probe) == {"action": "REJECT", "requestId": "1", "rejectionReason": reason}
     assert handler.log()[-1]["test"] is True
 
 
@@ -150,12 +153,13 @@ def test_a_large_body_is_refused(start: Start) -> None:
     handler = start()
     connection = handler.connect()
     connection.putrequest("POST", TX)
-    connection.putheader("Content-Length", str(300 * 1024))
+    connection.putheader("Content-Length", str(400 * 1024))
     connection.endheaders()
-    connection.send(b"x" * (256 * 1024 + 1))
+    connection.send(b"x" * (384 * 1024 + 1))
     assert connection.getresponse().status == 413
     connection.close()
-    assert handler.ask(TX, transaction("1"))["action"] == "APPROVE"
+    largest = transaction("1", padding="x" * (255 * 1024))
+    assert handler.ask(TX, largest)["action"] == "APPROVE", "what a co-signer may send fits, though a token is longer"
 
 
 def test_one_line_is_logged_for_each_request_and_no_secret(start: Start) -> None:

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
-/// Most bytes of a request.
-const MAX_BODY_BYTES: usize = 256 * 1024;
+/// Most bytes of a request: a payload of a co-signer has 256 KiB at most, and a token is a third longer.
+const MAX_BODY_BYTES: usize = 384 * 1024;
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -203,6 +203,8 @@ async fn it_follows_its_policy() {
         assert_eq!(handler.ask(TX, &later).await, json!({ "action": "RETRY", "requestId": "3" }));
     }
     let change = json!({ "requestId": "4", "type": "ADD_USER", "extraInfo": {} });
+    assert_eq!(handler.ask(CHANGE, &change).await["action"], "APPROVE");
+    let change = json!({ "requestId": "5", "type": "COSIGNER_CALLBACK", "extraInfo": {} });
     assert_eq!(handler.ask(CHANGE, &change).await["action"], "REJECT");
 }
 
@@ -211,7 +213,8 @@ async fn an_operators_test_is_answered_as_any_other_request() {
     let handler = start(true, &["--policy", EXAMPLE]);
     let probe = json!({ "operation": "TYPED_MESSAGE", "extraParameters": { "countersign": { "test": true } } });
     let answer = handler.ask(TX, &with(transaction("1", ""), probe)).await;
-    assert_eq!(answer, json!({ "action": "APPROVE", "requestId": "1" }));
+    let reason = "the operation TYPED_MESSAGE is not allowed";
+    assert_eq!(answer, json!({ "action": "REJECT", "requestId": "1", "rejectionReason": reason }));
     assert_eq!(handler.log().last().unwrap()["test"], true);
 }
 
@@ -260,7 +263,10 @@ async fn it_answers_nobody_but_its_co_signers() {
         assert_eq!(handler.post(TX, body.clone()).await.status(), 401, "{body}");
     }
     assert_eq!(handler.post(TX, handler.token(&json!({ "txId": "t" }))).await.status(), 400);
-    assert_eq!(handler.post(TX, "x".repeat(256 * 1024 + 1)).await.status(), 413);
+    assert_eq!(handler.post(TX, "x".repeat(384 * 1024 + 1)).await.status(), 413);
+    // What a co-signer may send fits, though a token is longer than its payload.
+    let largest = with(transaction("large", ""), json!({ "padding": "x".repeat(255 * 1024) }));
+    assert_eq!(handler.ask(TX, &largest).await["action"], "APPROVE");
     assert_eq!(handler.post_json("/tx_sign_request", &payload).await.status(), 404);
     assert_eq!(handler.ask(TX, &payload).await["action"], "APPROVE");
     let second = EncodingKey::from_rsa_pem(second.as_bytes()).unwrap();

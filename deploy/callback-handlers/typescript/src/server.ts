@@ -9,7 +9,8 @@ import type { Rules } from "./policy-file.js";
 import { Refused, answer, parseJson, type Keys } from "./protocol.js";
 import { Malformed, parseConfigChange, parseTransaction } from "./question.js";
 
-const MAX_BODY_BYTES = 256 * 1024;
+// A payload of a co-signer has 256 KiB at most, and a token is a third longer.
+const MAX_BODY_BYTES = 384 * 1024;
 
 /** A question that was understood. */
 interface Asked {

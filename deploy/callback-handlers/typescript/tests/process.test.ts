@@ -60,13 +60,16 @@ test("it follows its policy", async (context) => {
     assert.deepEqual(later, { action: "RETRY", requestId: "3" });
   }
   const change = await handler.ask(CHANGE, { requestId: "4", type: "ADD_USER", extraInfo: {} });
-  assert.equal(change["action"], "REJECT");
+  assert.equal(change["action"], "APPROVE");
+  const other = await handler.ask(CHANGE, { requestId: "5", type: "COSIGNER_CALLBACK", extraInfo: {} });
+  assert.equal(other["action"], "REJECT");
 });
 
 test("an operator's test is answered as any other request", async (context) => {
   const handler = await start(context, { flags: ["--policy", EXAMPLE] });
   const probe = transaction("1", { operation: "TYPED_MESSAGE", extraParameters: { countersign: { test: true } } });
-  assert.deepEqual(await handler.ask(TX, probe), { action: "APPROVE", requestId: "1" });
+  const rejectionReason = "the operation TYPED_MESSAGE is not allowed";
+  assert.deepEqual(await handler.ask(TX, probe), { action: "REJECT", requestId: "1", rejectionReason });
   assert.equal(handler.log().at(-1)?.["test"], true);
 });
 
@@ -139,8 +142,10 @@ test("what nobody signed does not answer for what was signed", async (context) =
 
 test("a large body is refused", async (context) => {
   const handler = await start(context);
-  assert.equal((await handler.post(TX, "x".repeat(256 * 1024 + 1))).status, 413);
-  assert.equal((await handler.ask(TX, transaction("1")))["action"], "APPROVE");
+  assert.equal((await handler.post(TX, "x".repeat(384 * 1024 + 1))).status, 413);
+  const largest = transaction("1", { padding: "x".repeat(255 * 1024) });
+  const answer = await handler.ask(TX, largest);
+  assert.equal(answer["action"], "APPROVE", "what a co-signer may send fits, though a token is longer");
 });
 
 test("one line is logged for each request, and no secret", async (context) => {

@@ -3,7 +3,7 @@
 use super::attempt::{Times, attempt};
 use super::{About, Asking, Stage};
 use crate::callback::{self, Caller, Question, Verdict};
-use crate::events::Fields;
+use crate::events::{CALL, Fields};
 use crate::input::ExchangeReport;
 use crate::limits::{CERTIFICATE_WARNING_MS, MAX_TURN_MS, REPEAT_WARNING_MS};
 use crate::serving::{Cx, ExchangeOwner, PairingState, Serving};
@@ -11,7 +11,7 @@ use countersign_wire::Text;
 use countersign_wire::callback::{Attempt, CallbackSubject, ChangeVerdict};
 use countersign_wire::ceremony::CosignerMessage;
 use countersign_wire::command::{ApprovalSetting, Handler};
-use countersign_wire::ids::ApiUserId;
+use countersign_wire::ids::{ApiUserId, TransactionId};
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::status::Severity;
 use countersign_wire::transaction::Approval;
@@ -130,6 +130,21 @@ impl PairingState {
         Some(asking)
     }
 
+    /// The workspace does not want a transaction any more: the handler is not asked about it again, and an answer that is
+    /// under way counts for nothing.
+    pub(crate) fn withdraw(&mut self, cx: &mut Cx<'_>, transaction: TransactionId) {
+        if self.take_asking(cx, &CallbackSubject::Transaction(transaction)).is_some() {
+            let mut fields = Fields::default();
+            fields.add("pairing", self.record.id).add("transaction", transaction);
+            cx.event(
+                Severity::Info,
+                "withdrawn",
+                fields,
+                "the workspace ended the transaction while its handler was asked",
+            );
+        }
+    }
+
     /// The handler's last word about a request.
     fn conclude(&mut self, cx: &mut Cx<'_>, asking: Asking, verdict: Verdict, attempt: Attempt) {
         let request_id = Text::cut(asking.question.request_id.clone());
@@ -195,7 +210,18 @@ impl PairingState {
             fields.add("code", code);
         }
         fields.add("took_ms", attempt.took_us / 1_000).add("waited_ms", attempt.waited_ms);
-        cx.event(severity, "callback", fields, attempt.detail.as_str());
+        let steps = [
+            ("resolve_ms", attempt.steps.resolve_us),
+            ("connect_ms", attempt.steps.connect_us),
+            ("tls_ms", attempt.steps.tls_us),
+            ("answer_ms", attempt.steps.answer_us),
+        ];
+        for (name, us) in steps {
+            if let Some(us) = us {
+                fields.add(name, us / 1_000);
+            }
+        }
+        cx.event(severity, CALL, fields, attempt.detail.as_str());
     }
 
     /// Warns, once a day, of a certificate that soon ends.
@@ -203,18 +229,28 @@ impl PairingState {
         let Some(server) = &report.server else { return };
         let history = self.callbacks.entry(user.clone()).or_default();
         history.certificate_expires_at_ms = Some(server.certificate_expires_at_ms);
-        let left_ms = server.certificate_expires_at_ms.saturating_sub(cx.now);
-        let warned_ago = cx.now.saturating_sub(history.warned_at_ms);
-        if left_ms < CERTIFICATE_WARNING_MS && warned_ago >= REPEAT_WARNING_MS {
-            history.warned_at_ms = cx.now;
-            let mut fields = Fields::default();
-            fields.add("user", user).add("pairing", self.record.id).add("days_left", left_ms / 86_400_000);
-            cx.event(Severity::Warning, "certificate", fields, "the certificate of the callback handler soon expires");
+        self.warn_of_certificates(cx);
+    }
+
+    /// Warns of each handler's certificate that soon ends, once a day, also while the handler is not called.
+    fn warn_of_certificates(&mut self, cx: &mut Cx<'_>) {
+        for (user, history) in &mut self.callbacks {
+            let Some(expires_at_ms) = history.certificate_expires_at_ms else { continue };
+            let left_ms = expires_at_ms.saturating_sub(cx.now);
+            let warned_ago = cx.now.saturating_sub(history.warned_at_ms);
+            if left_ms < CERTIFICATE_WARNING_MS && warned_ago >= REPEAT_WARNING_MS {
+                history.warned_at_ms = cx.now;
+                let mut fields = Fields::default();
+                fields.add("user", user).add("pairing", self.record.id).add("days_left", left_ms / 86_400_000);
+                let text = "the certificate of the callback handler soon expires";
+                cx.event(Severity::Warning, "certificate", fields, text);
+            }
         }
     }
 
     /// Time passed: series that are due take their place in the line, and who waited too long leaves it.
     pub(crate) fn askings_tick(&mut self, cx: &mut Cx<'_>) {
+        self.warn_of_certificates(cx);
         let mut late = Vec::new();
         let id = self.record.id;
         for (subject, asking) in &mut self.askings.all {
@@ -281,5 +317,32 @@ impl Serving {
         if let Some(pairing) = self.pairings.get_mut(&caller.0) {
             pairing.called(cx, exchange, subject, report);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ceremony::tests::{Honest, keygen};
+    use countersign_wire::ids::BootId;
+
+    #[test]
+    fn a_certificate_that_soon_ends_is_warned_of_once_a_day_also_while_nobody_calls() {
+        const DAY_MS: u64 = 86_400_000;
+        let mut party = Honest::new(0, keygen());
+        let user: ApiUserId = "api-user-1".parse().unwrap_or_else(|_| unreachable!());
+        let begun = 1_000 * DAY_MS;
+        let mut warnings = Vec::new();
+        for hours in [0, 1, 23, 25, 26, 50] {
+            let now = begun + hours * DAY_MS / 24;
+            let (count, _) = party.step_at(now, |state, cx| {
+                let history = state.callbacks.entry(user.clone()).or_default();
+                history.certificate_expires_at_ms = Some(begun + 10 * DAY_MS);
+                state.warn_of_certificates(cx);
+                cx.counts.events.after(BootId([1; 16]), 0).lines.len()
+            });
+            warnings.push(count);
+        }
+        assert_eq!(warnings, [1, 1, 1, 2, 2, 3]);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::About;
 use crate::callback::config_change_sign_request;
-use crate::limits::{CHANGE_KEEP_MS, MAX_CHANGES_PER_PAIRING};
+use crate::limits::{CHANGE_KEEP_MS, MAX_CHANGES_PER_PAIRING, SURE_CHANGES_PER_USER};
 use crate::serving::{Cx, PairingState, blobs};
 use crate::state::ChangeRecord;
 use countersign_wire::callback::{Attempt, CallbackSubject, ChangeApproval, ChangeVerdict, ConfigChange};
@@ -11,6 +11,7 @@ use countersign_wire::ceremony::CosignerMessage;
 use countersign_wire::command::ApprovalSetting;
 use countersign_wire::group::Role;
 use countersign_wire::ids::{ApiUserId, ChangeId};
+use countersign_wire::limits::MAX_USERS;
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::{Message, Signed, SigningIdentity, Text};
 use zeroize::Zeroizing;
@@ -49,12 +50,12 @@ impl PairingState {
             self.tell(cx, &CosignerMessage::ChangeDecided { change: change.id, approval, attempt: None });
             return Ok(());
         }
-        let question = config_change_sign_request(self.record.id, &change)?;
+        let question = config_change_sign_request(self.record.id, &self.request_id_secret(), &change)?;
         let user = change.signer.clone();
         let approval = self.record.user(&user).map(|user| &user.approval).ok_or_else(|| {
             Refusal::new(Code::NotFound, format!("API user {user} is not paired with this co-signer"))
         })?;
-        self.check_change_room(cx.now)?;
+        self.check_change_room(cx.now, &user)?;
         match approval {
             ApprovalSetting::None => {
                 let detail = format!("API user {user} has neither a callback handler nor an explicit --auto-approve");
@@ -69,12 +70,26 @@ impl PairingState {
         }
     }
 
-    /// Whether a decision that is made later will find its place.
-    fn check_change_room(&self, now: u64) -> Result<(), Refusal> {
-        let waiting = self.askings.values().filter(|asking| matches!(asking.about, About::Change(_))).count();
-        let kept = self.changes.values().filter(|record| !is_old(record, now)).count();
-        if kept.saturating_add(waiting) >= MAX_CHANGES_PER_PAIRING {
-            return Err(Refusal::new(Code::Busy, "as many changes as can be remembered were decided; try again later"));
+    /// Whether a decision that is made later will find its place: every API user has a few for sure, and as many more as would
+    /// leave the same for somebody else.
+    fn check_change_room(&self, now: u64, user: &ApiUserId) -> Result<(), Refusal> {
+        let waiting: Vec<&ApiUserId> = self
+            .askings
+            .values()
+            .filter(|asking| matches!(asking.about, About::Change(_)))
+            .map(|asking| &asking.user)
+            .collect();
+        let kept: Vec<&ChangeRecord> = self.changes.values().filter(|record| !is_old(record, now)).collect();
+        let of_user = waiting.iter().filter(|whose| **whose == user).count()
+            + kept.iter().filter(|record| record.signer == *user).count();
+        let taken = kept.len().saturating_add(waiting.len());
+        let free = MAX_CHANGES_PER_PAIRING.saturating_sub(MAX_USERS * SURE_CHANGES_PER_USER).saturating_sub(taken);
+        if of_user >= SURE_CHANGES_PER_USER.max(free) {
+            let detail = format!(
+                "{of_user} changes that API user {user} decided are remembered, as many as there is room for; try again \
+                 later"
+            );
+            return Err(Refusal::new(Code::Busy, detail));
         }
         Ok(())
     }
@@ -104,8 +119,13 @@ impl PairingState {
             reason: Text::cut(reason),
             decided_at_ms: cx.now,
         };
-        let record =
-            ChangeRecord { change: change.id, change_hash, approval: Signed::sign(&word, &key), decided_at_ms: cx.now };
+        let record = ChangeRecord {
+            change: change.id,
+            signer: change.signer.clone(),
+            change_hash,
+            approval: Signed::sign(&word, &key),
+            decided_at_ms: cx.now,
+        };
         let old = self.changes.values().filter(|record| is_old(record, cx.now)).map(|record| record.change);
         let old: Vec<ChangeId> = old.take(crate::limits::MAX_FORGOTTEN_AT_ONCE).collect();
         for id in old {

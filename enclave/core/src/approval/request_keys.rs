@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(crate) struct RequestKeys(BTreeMap<Option<ApiUserId>, Arc<SigningKey>>);
 
 impl RequestKeys {
-    /// The key that signs requests to the handler of `user`.
+    /// The key that signs requests to the handler of `user`. Where that is to be its own, no other one does.
     pub(crate) fn of_user(&mut self, record: &Pairing, user: &ApiUserId) -> Result<Arc<SigningKey>, Refusal> {
         let own = record.users.iter().find(|u| u.id == *user && u.signs_own_requests());
         let (owner, secret) = match own {

@@ -5,11 +5,11 @@ use crate::callback::{Question, next_attempt};
 use crate::limits::MAX_FORGOTTEN_AT_ONCE;
 use crate::serving::{Cx, PairingState, blobs};
 use crate::state::{AskingAbout, AskingRecord};
-use countersign_wire::Text;
 use countersign_wire::callback::{Attempt, CallbackSubject};
-use countersign_wire::command::ApprovalSetting;
+use countersign_wire::command::{ApprovalSetting, HandlerTls};
 use countersign_wire::ids::ApiUserId;
 use countersign_wire::refusal::{Code, Refusal};
+use countersign_wire::{List, Text};
 
 impl PairingState {
     /// When the handler of `user`, which answered RETRY to the attempt with this number, is asked again; `None`: never.
@@ -61,7 +61,7 @@ impl PairingState {
             about,
             payload: asking.question.bounded()?,
             request_id: Text::cut(asking.question.request_id.clone()),
-            approval: user.approval.digest(),
+            approval: asked_how(&user.approval),
             attempts: asking.attempts,
             next_at_ms,
             last: asking.last.clone(),
@@ -84,7 +84,7 @@ impl PairingState {
             AskingAbout::Change(change) => About::Change(change),
         };
         let subject = about.subject();
-        if self.record.user(&record.user).is_none_or(|user| user.approval.digest() != record.approval) {
+        if self.record.user(&record.user).is_none_or(|user| asked_how(&user.approval) != record.approval) {
             return self.askings.stale.push(blobs::asking(self.record.id, &subject));
         }
         self.askings.insert(Asking {
@@ -99,22 +99,22 @@ impl PairingState {
     }
 
     /// Ends everything that is in front of the handler of `user`: it is another one from now on, or none. Returns how many
-    /// RETRY series that were. Their records go a few at a time; a boot before that knows them by the handler they were for.
+    /// requests that were. Records of series go a few at a time; a boot before that knows them by the handler they were for.
     pub(super) fn end_askings(&mut self, cx: &mut Cx<'_>, user: &ApiUserId) -> u32 {
         let subjects: Vec<CallbackSubject> = self.askings.of_user(user).map(|asking| asking.about.subject()).collect();
-        let mut series = 0u32;
+        let mut ended = 0u32;
         for subject in subjects {
             let Some(asking) = self.askings.remove(&subject) else { continue };
             cx.running.places.leave(&(self.record.id, user.clone()), &subject);
+            ended = ended.saturating_add(1);
             if asking.is_sealed {
-                series = series.saturating_add(1);
                 self.askings.stale.push(blobs::asking(self.record.id, &subject));
             }
             let detail = "operators changed how this API user's requests are approved while this one waited; ask again";
             let last = asking.last.clone();
             self.fail(cx, asking, Refusal::new(Code::HandlerChanged, detail), last);
         }
-        series
+        ended
     }
 
     /// Deletes some records of series that are over. All pairings' changes of a step are one batch, and a batch is bounded: what
@@ -133,6 +133,37 @@ impl PairingState {
             }
         }
     }
+}
+
+/// Digest of what decides where and how a series asks. Its keys and pins are not part of it: one that is added ends nothing.
+/// Where one was taken away and a crash came before the records of what that ended were deleted, a series lives on, and is
+/// judged by the keys that are left.
+fn asked_how(approval: &ApprovalSetting) -> [u8; 32] {
+    without_keys(approval).digest()
+}
+
+fn without_keys(approval: &ApprovalSetting) -> ApprovalSetting {
+    let mut approval = approval.clone();
+    if let ApprovalSetting::Handler(handler) = &mut approval {
+        handler.keys = List::default();
+        if let HandlerTls::Pinned(pins) = &mut handler.tls {
+            *pins = List::default();
+        }
+    }
+    approval
+}
+
+/// Whether a setting is another one only in keys or pins that it has in addition.
+pub(super) fn only_adds_keys(old: &ApprovalSetting, new: &ApprovalSetting) -> bool {
+    let (ApprovalSetting::Handler(before), ApprovalSetting::Handler(after)) = (old, new) else { return false };
+    let keeps_pins = match (&before.tls, &after.tls) {
+        (HandlerTls::Pinned(before), HandlerTls::Pinned(after)) => before.iter().all(|pin| after.contains(pin)),
+        _ => true,
+    };
+    without_keys(old) == without_keys(new)
+        && before.mode() == after.mode()
+        && keeps_pins
+        && before.keys.iter().all(|key| after.keys.contains(key))
 }
 
 #[cfg(test)]

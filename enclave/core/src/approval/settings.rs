@@ -1,11 +1,12 @@
 //! What operators say about API users: how their requests are approved, and that one is removed.
 
+use super::series::only_adds_keys;
 use crate::callback::check_handler;
 use crate::effect::Effect;
 use crate::events::Fields;
-use crate::limits::MAX_REMOVED_RECORDS;
+use crate::limits::{MAX_PAIRING_RECORD_BYTES, MAX_REMOVED_RECORDS};
 use crate::serving::{Cx, PairingState, Serving, blobs};
-use crate::state::{Secret, User};
+use crate::state::{Pairing, Secret, User};
 use countersign_wire::admin::Done;
 use countersign_wire::command::ApprovalSetting;
 use countersign_wire::group::Role;
@@ -13,7 +14,7 @@ use countersign_wire::ids::{ApiUserId, PairingId};
 use countersign_wire::limits::MAX_HANDLERS;
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::status::Severity;
-use countersign_wire::{Bytes, List};
+use countersign_wire::{Bytes, List, Message};
 
 /// API users of all pairings that have a handler.
 pub(crate) fn count_handlers(serving: &Serving) -> usize {
@@ -38,7 +39,8 @@ impl Serving {
         }
     }
 
-    /// Sets how an API user's requests are approved. Everything that waits for its handler ends.
+    /// Sets how an API user's requests are approved. Everything that waits for its handler ends, unless there are only keys or
+    /// pins in addition.
     pub(crate) fn set_approval(
         &mut self,
         cx: &mut Cx<'_>,
@@ -58,8 +60,11 @@ impl Serving {
         }
         let name = self.settings.name.clone();
         let pairing = self.pairing_mut(pairing)?;
+        pairing.check_fits(user, &approval)?;
         let ended = match pairing.record.user(user) {
-            Some(known) if known.approval != approval => pairing.end_askings(cx, user),
+            Some(known) if known.approval != approval && !only_adds_keys(&known.approval, &approval) => {
+                pairing.end_askings(cx, user)
+            }
             _ => 0,
         };
         let wants_own = matches!(&approval, ApprovalSetting::Handler(handler) if handler.own_request_key);
@@ -81,6 +86,7 @@ impl Serving {
         pairing.tell_users(cx, &name);
         let mut fields = Fields::default();
         fields.add("user", user).add("pairing", pairing.record.id).add("ended", ended);
+        fields.add("setting", setting_name(&pairing.record, user));
         cx.event(Severity::Info, "approval", fields, "operators set how this API user's requests are approved");
         Ok(Done::ApprovalSet { request_key: pairing.request_public_key(user)?, ended })
     }
@@ -124,6 +130,15 @@ impl Serving {
     }
 }
 
+/// In a word, for the log.
+fn setting_name(record: &Pairing, user: &ApiUserId) -> &'static str {
+    match record.user(user).map(|known| &known.approval) {
+        Some(ApprovalSetting::Handler(handler)) => handler.mode().map_or("handler", |mode| mode.as_str()),
+        Some(ApprovalSetting::Auto) => "auto-approve",
+        Some(ApprovalSetting::None) | None => "none",
+    }
+}
+
 fn no_user(user: &ApiUserId) -> Refusal {
     Refusal::new(
         Code::NotFound,
@@ -132,6 +147,19 @@ fn no_user(user: &ApiUserId) -> Refusal {
 }
 
 impl PairingState {
+    /// Whether the pairing can be sealed with this setting of an API user, who may be new.
+    pub(crate) fn check_fits(&self, user: &ApiUserId, approval: &ApprovalSetting) -> Result<(), Refusal> {
+        let bytes = |approval: &ApprovalSetting| borsh::object_length(approval).unwrap_or(usize::MAX);
+        let before = self.record.user(user).map_or(0, |known| bytes(&known.approval));
+        let pairing = self.record.encode().len().saturating_sub(before).saturating_add(bytes(approval));
+        if bytes(approval) > before && pairing > MAX_PAIRING_RECORD_BYTES {
+            let detail = "the settings of this pairing's API users are as large as they may be together: give a shorter URL, \
+                          fewer networks, or a certificate's pin instead of a root";
+            return Err(Refusal::new(Code::Busy, detail));
+        }
+        Ok(())
+    }
+
     /// Whether nothing would be lost with it: no share, no decision, and little else.
     fn is_empty(&self) -> bool {
         let little = self.primes.len().saturating_add(self.aux.len()).saturating_add(self.changes.len());

@@ -6,14 +6,11 @@ use crate::exchange::address::is_sound;
 use crate::exchange::url::HttpsUrl;
 use countersign_token::PublicKey;
 use countersign_wire::command::{Handler, HandlerMode, HandlerTls};
+use countersign_wire::limits::{MAX_HANDLER_DEADLINE_MS, MIN_HANDLER_DEADLINE_MS};
 use countersign_wire::refusal::{Code, Refusal};
 
 /// Largest answer of a handler in bytes.
 pub const MAX_ANSWER_BYTES: usize = 16 * 1024;
-/// Shortest time for one call, in milliseconds.
-pub const MIN_HANDLER_DEADLINE_MS: u32 = 1_000;
-/// Longest time for one call, in milliseconds.
-pub const MAX_HANDLER_DEADLINE_MS: u32 = 120_000;
 
 /// What a handler is asked for: which of the protocol's paths, behind the configured base URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,8 +34,13 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Takes a call in.
+    /// Takes a call in. An operator's test is listed, and counts for nothing.
     pub(crate) fn add(&mut self, subject: CallbackSubject, attempt: &Attempt) {
+        self.attempts.truncate(MAX_LISTED_ATTEMPTS.saturating_sub(1));
+        self.attempts.push_front((subject, attempt.clone()));
+        if subject == CallbackSubject::Test {
+            return;
+        }
         let counter = match attempt.result {
             AttemptResult::Approved => &mut self.approved,
             AttemptResult::Rejected => &mut self.rejected,
@@ -54,8 +59,6 @@ impl History {
         if let Some((_, bucket)) = bucket {
             *bucket = bucket.saturating_add(1);
         }
-        self.attempts.truncate(MAX_LISTED_ATTEMPTS.saturating_sub(1));
-        self.attempts.push_front((subject, attempt.clone()));
     }
 
     /// The times of all calls together, in milliseconds.
@@ -75,6 +78,7 @@ mod tests {
     use super::*;
     use countersign_wire::Text;
     use countersign_wire::callback::StepTimes;
+    use countersign_wire::ids::TransactionId;
 
     fn attempt(result: AttemptResult, took_ms: u32) -> Attempt {
         Attempt {
@@ -100,14 +104,20 @@ mod tests {
             (AttemptResult::Rejected, 5),
             (AttemptResult::Retry, 600_000),
         ] {
-            history.add(CallbackSubject::Test, &attempt(result, took_ms));
+            history.add(CallbackSubject::Transaction(TransactionId([1; 16])), &attempt(result, took_ms));
         }
+        history.add(CallbackSubject::Test, &attempt(AttemptResult::Failed, 1));
+        assert_eq!(history.attempts.len(), 5);
         assert_eq!((history.approved, history.rejected, history.retried, history.failed), (2, 1, 1, 0));
         assert_eq!(history.by_code.get(&Some(Code::Rejected)), Some(&1));
         assert_eq!((history.latency[0], history.latency[1]), (2, 1), "a bound belongs to its bucket");
         assert_eq!((history.count, history.latency.iter().sum::<u64>()), (4, 3), "the slowest is above all bounds");
         assert_eq!(history.sum_ms(), 600_017);
-        assert_eq!(history.last(), None, "tests are none of the user's requests");
+        assert_eq!(
+            history.last().map(|attempt| attempt.result),
+            Some(AttemptResult::Retry),
+            "tests are none of the user's requests"
+        );
     }
 
     #[test]

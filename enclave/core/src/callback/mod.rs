@@ -18,5 +18,6 @@ pub(crate) use history::{History, LATENCY_BOUNDS_MS};
 pub(crate) use places::{Caller, Places};
 pub(crate) use probe::probe;
 pub(crate) use question::{MAX_PAYLOAD_BYTES, Question, body};
+pub(crate) use request::request_id_secret;
 pub use request::{TransactionShown, tx_sign_request};
 pub(crate) use series::next_attempt;

@@ -23,6 +23,8 @@ use payload::Payload;
 pub struct TransactionShown<'a> {
     /// The pairing.
     pub pairing: PairingId,
+    /// See [`request_id_secret`].
+    pub secret: &'a [u8; 32],
     /// The workspace's id for it.
     pub transaction: TransactionId,
     /// The client's proven intent, if there is one.
@@ -44,6 +46,7 @@ pub struct TransactionShown<'a> {
 /// Everything that an approval covers: the request id is a hash of it, so that an answer approves nothing else.
 #[derive(BorshSerialize)]
 struct Covered<'a> {
+    secret: &'a [u8; 32],
     pairing: PairingId,
     transaction: TransactionId,
     intent: Option<&'a IntentId>,
@@ -60,6 +63,7 @@ struct Covered<'a> {
 pub fn tx_sign_request(shown: &TransactionShown<'_>) -> Question {
     let mut payload = payload(shown);
     let covered = Covered {
+        secret: shown.secret,
         pairing: shown.pairing,
         transaction: shown.transaction,
         intent: shown.intent,
@@ -76,6 +80,12 @@ pub fn tx_sign_request(shown: &TransactionShown<'_>) -> Question {
     let request_id = uuid(digest_of("countersign/callback-request-id/v1", &covered));
     payload.request_id = Some(request_id.clone());
     Question { payload: json(&payload), request_id }
+}
+
+/// What makes request ids of a pairing, which handlers repeat answers by, nobody else's to compute: in 122 bits two requests
+/// with one id could be searched for. Derived from the secret of the pairing's identity, so that it lasts as long.
+pub(crate) fn request_id_secret(identity: &[u8]) -> [u8; 32] {
+    digest_of("countersign/callback-request-id-secret/v1", identity)
 }
 
 /// Strings and numbers into memory: this cannot fail. Should it ever, an empty payload is one that no handler approves.

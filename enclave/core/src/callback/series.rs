@@ -1,14 +1,8 @@
 //! When a handler that answered RETRY is asked again. Pure.
 
 use countersign_wire::command::RetrySchedule;
+use countersign_wire::limits::{MAX_RETRY_EVERY_S, MAX_RETRY_SERIES_S, MIN_RETRY_EVERY_S};
 use countersign_wire::refusal::{Code, Refusal};
-
-/// Shortest time between two attempts, in seconds.
-pub const MIN_RETRY_EVERY_S: u32 = 30;
-/// Longest time between two attempts, in seconds.
-pub const MAX_RETRY_EVERY_S: u32 = 3_600;
-/// Longest time of a whole series, in seconds: two days.
-pub const MAX_RETRY_SERIES_S: u64 = 48 * 3_600;
 
 /// Checks a schedule as an operator's command brings it.
 pub(super) fn check_schedule(schedule: &RetrySchedule) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use super::sign::{Understood, no_signatures};
 use crate::approval::About;
 use crate::callback;
 use crate::ledger::Known;
-use crate::limits::AUTHORISATION_MS;
+use crate::limits::{AUTHORISATION_MS, INTENT_MAX_AGE_MS};
 use crate::serving::{Cx, PairingState};
 use crate::state::{Decision, RequestRecord};
 use countersign_wire::callback::{Attempt, CallbackSubject};
@@ -62,7 +62,7 @@ impl PairingState {
         if self.record.accepted_group(&request.group).is_none() {
             return Err(Refusal::new(Code::GroupNotAccepted, format!("no accepted group {}", request.group)));
         }
-        let understood = self.understand(cx, request)?;
+        let understood = self.understand(cx, request, INTENT_MAX_AGE_MS)?;
         let known = self.ledger.check(
             &request.transaction,
             &understood.hash,
@@ -142,6 +142,7 @@ impl PairingState {
         let players: Vec<_> = group.parties.iter().map(|p| p.id).collect();
         let shown = callback::TransactionShown {
             pairing: self.record.id,
+            secret: &self.request_id_secret(),
             transaction: request.transaction,
             intent: understood.intent.as_ref(),
             decoded: &understood.decoded,
@@ -167,6 +168,25 @@ impl PairingState {
         attempt: Option<Attempt>,
     ) {
         let transaction = request.transaction;
+        // Since it was asked, a decision about it, or about the same intent, may have come onto record (threat T55).
+        let known =
+            self.ledger.check(&transaction, &understood.hash, understood.intent.as_ref(), &understood.digests_hash);
+        match known {
+            Ok(Known::New) => {}
+            Ok(Known::Decided(record)) => {
+                let message = match &record.decision {
+                    Decision::Authorised(authorisation) => {
+                        CosignerMessage::Authorised { transaction, authorisation: authorisation.clone(), attempt }
+                    }
+                    Decision::Refused(refusal) => {
+                        let refusal = refusal.clone();
+                        CosignerMessage::AuthorisationRefused { transaction, refusal, last: true, attempt }
+                    }
+                };
+                return self.tell(cx, &message);
+            }
+            Err(refusal) => return self.refused(cx, transaction, refusal, true, attempt),
+        }
         let digests = understood.decoded.digests.len();
         let outcome = approval.and_then(|approval| self.authorisation(cx, request, &understood, approval));
         let (decision, message) = match outcome {

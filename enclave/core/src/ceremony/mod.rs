@@ -95,6 +95,7 @@ impl PairingState {
                 self.discard(cx, subject, session, party, &never)
             }
             WorkspaceMessage::Certify { key, vault_account, asset } => self.certify(cx, key, vault_account, asset),
+            WorkspaceMessage::Withdraw { transaction } => self.withdraw(cx, transaction),
         }
     }
 

@@ -6,7 +6,7 @@ use super::session::Stage;
 use super::verdict::signs;
 use crate::intent;
 use crate::ledger::Known;
-use crate::limits::{AUTHORISATION_MS, CLOCK_SKEW_MS, INTENT_MAX_AGE_MS};
+use crate::limits::{AUTHORISATION_MS, AUTHORISED_INTENT_MAX_AGE_MS, CLOCK_SKEW_MS};
 use crate::serving::{Cx, PairingState, blobs};
 use crate::state::{Agreed, Decision, KeyRecord, RequestRecord};
 use countersign_wire::ceremony::{CosignerMessage, GroupState};
@@ -42,8 +42,14 @@ impl Understood {
 }
 
 impl PairingState {
-    /// Decodes a request and, where intent is required or given, proves that an initiator asked for it.
-    pub(super) fn understand(&self, cx: &Cx<'_>, request: &TransactionRequest) -> Result<Understood, Refusal> {
+    /// Decodes a request and, where intent is required or given, proves that an initiator asked for it, at most `max_age_ms`
+    /// ago.
+    pub(super) fn understand(
+        &self,
+        cx: &Cx<'_>,
+        request: &TransactionRequest,
+        max_age_ms: u64,
+    ) -> Result<Understood, Refusal> {
         let decoded = intent::decode(&request.body, request.unsigned.as_deref())?;
         let hash = request.digest();
         let known = self.ledger.get(&request.transaction).filter(|r| r.request_hash == hash);
@@ -51,16 +57,13 @@ impl PairingState {
             // The record was made from exactly these bytes when the intent was fresh: its age no longer matters.
             (_, Some(record)) => record.intent.clone(),
             (None, None) if !self.record.require_intent => None,
-            (_, None) => Some(self.verify_intent(cx, request)?),
+            (_, None) => {
+                let floor = self.record.intent_floor_ms;
+                Some(intent::verify_intent(request, &self.record.initiators, cx.now, max_age_ms, floor)?.id)
+            }
         };
         let digests_hash = digests_hash(&decoded.digests);
         Ok(Understood { hash, decoded, intent: proven, digests_hash })
-    }
-
-    fn verify_intent(&self, cx: &Cx<'_>, request: &TransactionRequest) -> Result<IntentId, Refusal> {
-        let floor = self.record.intent_floor_ms;
-        let verified = intent::verify_intent(request, &self.record.initiators, cx.now, INTENT_MAX_AGE_MS, floor)?;
-        Ok(verified.id)
     }
 
     /// The initiator of a request that was understood before is still one, with the same key: an operator may have removed it
@@ -129,7 +132,7 @@ impl PairingState {
             return Err(Refusal::new(Code::GroupNotAccepted, format!("no accepted group {}", request.group)).into());
         };
         let authorisation = self.check_authorisation(&group, signed)?;
-        let understood = self.understand(cx, request)?;
+        let understood = self.understand(cx, request, AUTHORISED_INTENT_MAX_AGE_MS)?;
         let key = self.key_for(request, &understood.decoded)?;
         check_same(&authorisation, request, &understood, key, &self.record.workspace)?;
         let (epoch, key_group) = (key.epoch, key.group);

@@ -6,7 +6,7 @@ use crate::capability::Capabilities;
 use crate::effect::Effect;
 use crate::limits::{MAX_EARLY_KEYGEN_BYTES, MAX_EARLY_PAIRING_BYTES, MAX_EARLY_SIGN_BYTES};
 use crate::serving::{Counts, Cx, JobOwner, PairingState, Running};
-use crate::state::{Agreed, GroupRecord, KeyRecord, Pairing, Secret};
+use crate::state::{Agreed, Decision, GroupRecord, KeyRecord, Pairing, RequestRecord, Secret};
 use countersign_channel::{Attestor, AttestorError, StaticKey};
 use countersign_wire::ceremony::{CosignerMessage, Ready, Work};
 use countersign_wire::command::Measurements;
@@ -15,10 +15,10 @@ use countersign_wire::ids::{BootId, GroupId, KeyId, PairingId, PartyId, SessionI
 use countersign_wire::key::{Algorithm, KeyPurpose, Operation};
 use countersign_wire::limits::{MAX_SCHEME_MESSAGES, MAX_SIGN_MESSAGE_BYTES};
 use countersign_wire::peer::{Broadcast, PeerMessage};
-use countersign_wire::refusal::Code;
+use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::relay::RelayUp;
 use countersign_wire::signed::sign_bytes;
-use countersign_wire::transaction::{Approval, Authorisation, TransactionRequest};
+use countersign_wire::transaction::{Approval, Authorisation, IntentId, TransactionRequest};
 use countersign_wire::{Bytes, List, Message, Signed, SigningIdentity, Text};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -171,8 +171,17 @@ impl Honest {
 
     /// One step of its core.
     pub(crate) fn step<R>(&mut self, act: impl FnOnce(&mut PairingState, &mut Cx<'_>) -> R) -> (R, Vec<Effect>) {
+        self.step_at(1, act)
+    }
+
+    /// The same at a time.
+    pub(crate) fn step_at<R>(
+        &mut self,
+        now: u64,
+        act: impl FnOnce(&mut PairingState, &mut Cx<'_>) -> R,
+    ) -> (R, Vec<Effect>) {
         let mut cx = Cx {
-            now: 1,
+            now,
             caps: &mut self.caps,
             out: Vec::new(),
             changes: Vec::new(),
@@ -247,9 +256,9 @@ fn passed_on(effects: &[Effect]) -> Vec<&[u8]> {
     messages.collect()
 }
 
-/// The aborts that a step told the workspace.
-fn aborted(effects: &[Effect]) -> Vec<(Code, Option<PartyId>)> {
-    let told = effects.iter().filter_map(|effect| match effect {
+/// What a step told the workspace.
+fn told(effects: &[Effect]) -> impl Iterator<Item = CosignerMessage> + '_ {
+    effects.iter().filter_map(|effect| match effect {
         Effect::LinkSend { frame, .. } => match RelayUp::decode(frame) {
             Ok(RelayUp::Workspace(bytes)) => {
                 borsh::from_slice::<Signed<CosignerMessage>>(&bytes).unwrap().peek_unverified().ok()
@@ -257,12 +266,17 @@ fn aborted(effects: &[Effect]) -> Vec<(Code, Option<PartyId>)> {
             _ => None,
         },
         _ => None,
-    });
-    told.filter_map(|m| match m {
-        CosignerMessage::Aborted { refusal, blamed, .. } => Some((refusal.code, blamed)),
-        _ => None,
     })
-    .collect()
+}
+
+/// The aborts that a step told the workspace.
+fn aborted(effects: &[Effect]) -> Vec<(Code, Option<PartyId>)> {
+    told(effects)
+        .filter_map(|m| match m {
+            CosignerMessage::Aborted { refusal, blamed, .. } => Some((refusal.code, blamed)),
+            _ => None,
+        })
+        .collect()
 }
 
 /// A broadcast that Mallory signs for a position of its choice.
@@ -448,4 +462,40 @@ fn t47_what_waits_in_all_sessions_is_limited_and_whoever_sent_most_pays() {
     assert!(alice.is_open(id(100 + sessions)) && alice.is_open(SESSION));
     let session = &alice.state.ceremonies.sessions[&id(100 + sessions)];
     assert_eq!((session.early[&party(1)].len(), subject_of(&session.work)), (1, None));
+}
+
+#[test]
+fn t55_an_approval_that_comes_behind_a_decision_changes_nothing() {
+    const BODY: &[u8] = br#"{"operation":"TYPED_MESSAGE","assetId":"ETH","source":{"type":"VAULT_ACCOUNT","id":"0"},
+        "extraParameters":{"rawMessageData":{"messages":[{"content":"68656c6c6f","type":"EIP191"}]}}}"#;
+    let Work::Sign { request, .. } = signing() else { panic!("a signature") };
+    let request = TransactionRequest { body: Bytes::new(BODY.to_vec()).unwrap(), ..request };
+    let intent = IntentId { initiator: "client".parse().unwrap(), nonce: Text::new("n").unwrap(), external: None };
+    let understood = || super::Understood::again(&request, Some(intent.clone())).unwrap();
+    let record = |transaction, request_hash| RequestRecord {
+        transaction,
+        request_hash,
+        intent: Some(intent.clone()),
+        digests_hash: understood().digests_hash,
+        decision: Decision::Refused(Refusal::new(Code::Rejected, "no")),
+        position: 1,
+        decided_at_ms: 1,
+        signatures: List::default(),
+    };
+    // Once the very same transaction was rejected, once its intent stands for another one.
+    for (known, code) in [
+        (record(request.transaction, request.digest()), Code::Rejected),
+        (record(TransactionId([9; 16]), [0; 32]), Code::IntentReplayed),
+    ] {
+        let mut alice = Honest::new(0, keygen());
+        let (ledger, effects) = alice.step(|state, cx| {
+            state.ledger.insert(known);
+            state.decide(cx, &request, understood(), Ok(Approval::Auto), None);
+            state.ledger.len()
+        });
+        assert_eq!(ledger, 1);
+        let told: Vec<_> = told(&effects).collect();
+        let refused = |m: &CosignerMessage| matches!(m, CosignerMessage::AuthorisationRefused { refusal, last: true, .. } if refusal.code == code);
+        assert!(told.len() == 1 && refused(&told[0]), "{told:?}");
+    }
 }

@@ -90,6 +90,7 @@ pub fn decode(body: &[u8], unsigned: Option<&[u8]>) -> Result<Decoded, Refusal> 
     let asset =
         asset(&common.asset_id).ok_or_else(|| malformed(format!("asset {:?} is not supported", common.asset_id)))?;
     let vault_account = vault_account(&common.source)?;
+    let mut chosen = Vec::new();
     let signed = match operation {
         Operation::Raw | Operation::TypedMessage => message::read(own, operation, &asset, vault_account)?,
         Operation::ContractCall => {
@@ -99,7 +100,8 @@ pub fn decode(body: &[u8], unsigned: Option<&[u8]>) -> Result<Decoded, Refusal> 
         }
         Operation::Transfer => {
             common.check_nothing_else_is_asked()?;
-            let transaction = evm::transfer(own, &asset, unsigned)?;
+            let (transaction, open) = evm::transfer(own, &asset, unsigned)?;
+            chosen = open;
             vec![transaction_of(&asset, vault_account, unsigned.unwrap_or_default().to_vec(), transaction)?]
         }
     };
@@ -110,6 +112,7 @@ pub fn decode(body: &[u8], unsigned: Option<&[u8]>) -> Result<Decoded, Refusal> 
         digests: Vec::new(),
         paths: Vec::new(),
         messages: Vec::new(),
+        chosen,
         note: note(common.note)?,
         external: external(common.external_tx_id)?,
     };

@@ -24,6 +24,8 @@ pub struct Decoded {
     pub paths: Vec<DerivationPath>,
     /// What each digest was made from, in the same order.
     pub messages: Vec<Message>,
+    /// What the workspace chose of it where the client said nothing: members of what handlers are shown.
+    pub chosen: Vec<&'static str>,
     /// The client's note.
     pub note: Option<String>,
     /// The client's own id of the transaction.
@@ -58,7 +60,7 @@ pub enum Written {
     Eip191(String),
     /// Typed data (EIP-712).
     Eip712 {
-        /// The object, or the text that holds it.
+        /// The document.
         content: Value,
         /// What it hashes to.
         typed: TypedData,

@@ -1,7 +1,7 @@
 //! Messages under the envelope of EIP-191, version 0x45 (`personal_sign`).
 
 /// The bytes that are hashed: `0x19 ‖ "Ethereum Signed Message:\n" ‖ decimal length ‖ message`.
-pub(super) fn enveloped(message: &[u8]) -> Vec<u8> {
+pub fn enveloped(message: &[u8]) -> Vec<u8> {
     let mut bytes = format!("\u{19}Ethereum Signed Message:\n{}", message.len()).into_bytes();
     bytes.extend_from_slice(message);
     bytes

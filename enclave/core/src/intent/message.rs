@@ -108,7 +108,9 @@ fn eip191(content: Value) -> Result<(Digest, decoded::Message), Refusal> {
 }
 
 fn eip712(content: Value, asset: &Asset) -> Result<(Digest, decoded::Message), Refusal> {
-    let typed = TypedData::read(&content).map_err(|e| malformed(format!("typed data: {e}")))?;
+    let unreadable = |e| malformed(format!("typed data: {e}"));
+    let content = TypedData::document(content).map_err(unreadable)?;
+    let typed = TypedData::read(&content).map_err(unreadable)?;
     if let Some(chain_id) = typed.chain_id.filter(|chain_id| *chain_id != U256::from(asset.chain_id)) {
         let (expected, id) = (asset.chain_id, asset.id);
         let detail = format!("the typed data's domain is of chain {chain_id}, expected {expected}, the chain of {id}");

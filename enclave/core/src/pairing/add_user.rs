@@ -35,6 +35,8 @@ pub(crate) struct AddFlow {
     claims: TokenClaims,
     pairing: PairingId,
     stage: AddStage,
+    /// The key for requests to this API user's handler, where it is to have its own.
+    own_key: Option<Secret>,
     /// Whether the workspace may know the pairing's identity from an earlier attempt.
     offered_before: bool,
 }
@@ -105,7 +107,15 @@ impl Serving {
             None => PairingId(cx.random()),
         };
         let offered_before = known.is_some_and(|p| p.record.offered);
-        self.add = Some(AddFlow { connection, add, claims, pairing, stage: AddStage::CallbackKey, offered_before });
+        self.add = Some(AddFlow {
+            connection,
+            add,
+            claims,
+            pairing,
+            stage: AddStage::CallbackKey,
+            own_key: None,
+            offered_before,
+        });
         self.continue_add_user(cx, callback_key).map(|()| None)
     }
 
@@ -129,15 +139,21 @@ impl Serving {
         Err(Refusal::new(Code::Conflict, detail))
     }
 
-    /// Goes on as soon as there is a key for callback requests.
+    /// Goes on as soon as there are the keys for callback requests: a new pairing's, and the API user's own where its handler
+    /// is to have one.
     pub(crate) fn continue_add_user(
         &mut self,
         cx: &mut Cx<'_>,
         callback_key: &mut Option<Secret>,
     ) -> Result<(), Refusal> {
-        let Some(flow) = &self.add else { return Ok(()) };
+        let Some(flow) = &mut self.add else { return Ok(()) };
         if !matches!(flow.stage, AddStage::CallbackKey) {
             return Ok(());
+        }
+        let wants_own = matches!(&flow.add.approval, ApprovalSetting::Handler(handler) if handler.own_request_key);
+        if wants_own && flow.own_key.is_none() {
+            let Some(key) = callback_key.take() else { return Ok(()) };
+            flow.own_key = Some(key);
         }
         let id = flow.pairing;
         if let Entry::Vacant(place) = self.pairings.entry(id) {
@@ -160,13 +176,14 @@ impl Serving {
 
     fn ask_challenge(&mut self, cx: &mut Cx<'_>, id: PairingId) -> Result<(), Refusal> {
         let (Some(flow), Some(pairing)) = (self.add.as_mut(), self.pairings.get_mut(&id)) else { return Ok(()) };
+        pairing.check_fits(&flow.claims.user, &flow.add.approval)?;
         let user = User {
             id: flow.claims.user.clone(),
             approval: flow.add.approval.clone(),
             allow_raw: flow.add.allow_raw,
             unconfirmed: Some(flow.claims.jti.clone()),
             approval_key: Secret::new(&*zeroize::Zeroizing::new(cx.random::<32>())),
-            request_key: Secret::default(),
+            request_key: flow.own_key.take().unwrap_or_default(),
         };
         let mut users = pairing.record.users.to_vec();
         users.retain(|known| known.id != user.id);

@@ -18,7 +18,7 @@ use crate::operator_key::OperatorKey;
 use crate::session::Trusted;
 use crate::{pem, prompt, public_key};
 use countersign_wire::admin::Done;
-use countersign_wire::command::{ApprovalSetting, Change};
+use countersign_wire::command::{ApprovalSetting, Change, Handler, HandlerTls};
 use countersign_wire::group::Role;
 use countersign_wire::ids::{ApiUserId, ChangeId, PairingId};
 use countersign_wire::status::CallbackStatus;
@@ -138,6 +138,13 @@ impl Present {
         let shown = format!("how requests of API user {} are approved:\n", user.user);
         app.console.note(&format!("{shown}{}", show_differences(&changes, app.console.colour_stderr()).trim_end()));
         weakening::tell(&app.console, &after, self.requires_intent, self.role);
+        if ends_what_waits(&self.callback.approval, &after) {
+            app.console.note(&format!(
+                "this ends the requests of this API user that wait for its handler ({} now) and its RETRY series ({} now): they have \
+                 to be sent again",
+                user.waiting, user.retrying
+            ));
+        }
         prompt::confirm(confirmation.given, "have requests approved in this way", confirmation.flags)?;
         if let Some((proposal, hash)) = confirmation.proposal {
             let now = cosigner.session().callback(user.pairing, &user.user).await?;
@@ -155,7 +162,7 @@ impl Present {
     fn told(&self, after: &ApprovalSetting, request_key: &[u8], ended: u32) -> String {
         let mut text = format!("set for API user {}", self.callback.user.user);
         if ended > 0 {
-            text.push_str(&format!("\n{ended} requests that waited for the former handler ended: send them again"));
+            text.push_str(&format!("\nended: {ended} requests that waited, RETRY series among them; send them again"));
         }
         let ApprovalSetting::Handler(handler) = after else { return text };
         if !handler.keys.is_empty() && request_key != &*self.callback.request_key {
@@ -167,6 +174,20 @@ impl Present {
         text.push_str(&format!("\nnext: `cosigner callback test {}`", self.callback.user.user));
         text
     }
+}
+
+/// Whether requests that wait for the handler, and RETRY series, end with a change. They go on where keys or pins are added
+/// and nothing else is changed: what answered before may still answer.
+fn ends_what_waits(before: &ApprovalSetting, after: &ApprovalSetting) -> bool {
+    let ApprovalSetting::Handler(before) = before else { return false };
+    let ApprovalSetting::Handler(after) = after else { return true };
+    let keeps_keys = before.keys.iter().all(|key| after.keys.contains(key));
+    let keeps_tls = match (&before.tls, &after.tls) {
+        (HandlerTls::Pinned(before), HandlerTls::Pinned(after)) => before.iter().all(|pin| after.contains(pin)),
+        (before, after) => before == after,
+    };
+    let same_rest = Handler { keys: before.keys.clone(), tls: before.tls.clone(), ..after.clone() } == *before;
+    !(keeps_keys && keeps_tls && same_rest && before.keys.is_empty() == after.keys.is_empty())
 }
 
 /// How an operator confirms a change.
@@ -183,5 +204,46 @@ impl Confirmation<'_> {
     /// By `--yes` or at the terminal.
     fn yes(given: bool) -> Self {
         Self { given, flags: "--yes", proposal: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_wire::command::RetrySchedule;
+    use countersign_wire::{Bytes, List, Text};
+
+    fn handler(keys: &[u8], pins: &[u8]) -> Handler {
+        let keys = keys.iter().map(|key| Bytes::new([*key; 4]).unwrap()).collect();
+        Handler {
+            url: Text::new("https://h.example").unwrap(),
+            keys: List::new(keys).unwrap(),
+            tls: HandlerTls::Pinned(List::new(pins.iter().map(|pin| [*pin; 32]).collect()).unwrap()),
+            networks: List::default(),
+            deadline_ms: 30_000,
+            retry: RetrySchedule::default(),
+            dated_requests: false,
+            own_request_key: false,
+        }
+    }
+
+    #[test]
+    fn only_a_key_or_pin_that_is_added_lets_what_waits_go_on() {
+        let ends = |before: &Handler, after: Handler| {
+            ends_what_waits(&ApprovalSetting::Handler(before.clone()), &ApprovalSetting::Handler(after))
+        };
+        let before = handler(&[1], &[1]);
+        for goes_on in [before.clone(), handler(&[1, 2], &[1]), handler(&[1], &[1, 2]), handler(&[1, 2], &[1, 2])] {
+            assert!(!ends(&before, goes_on.clone()), "{goes_on:?}");
+        }
+        let two = handler(&[1, 2], &[1, 2]);
+        for over in [handler(&[2], &[1, 2]), handler(&[1, 2], &[2]), handler(&[], &[1, 2])] {
+            assert!(ends(&two, over.clone()), "{over:?}");
+        }
+        assert!(ends(&handler(&[], &[1]), before.clone()), "plain JSON before");
+        assert!(ends(&before, Handler { tls: HandlerTls::PublicRoots, ..before.clone() }));
+        assert!(ends(&before, Handler { deadline_ms: 20_000, ..before.clone() }));
+        assert!(ends_what_waits(&ApprovalSetting::Handler(before.clone()), &ApprovalSetting::None));
+        assert!(!ends_what_waits(&ApprovalSetting::Auto, &ApprovalSetting::Handler(before)), "nothing waits there");
     }
 }

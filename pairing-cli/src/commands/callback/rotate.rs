@@ -1,5 +1,5 @@
 //! `cosigner callback rotate-key` and `rotate-pin`: the new one beside the present one, and once everything uses the new
-//! one, the older one goes. In between two are active, so that nothing fails.
+//! one, the older one goes. In between two are active, and what waits for the handler goes on waiting; retiring one ends it.
 
 use super::{Confirmation, Present, Target};
 use crate::commands::handler_flags::{Pin, parse_pin};

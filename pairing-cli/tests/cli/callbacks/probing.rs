@@ -21,7 +21,8 @@ fn a_passed_test_is_shown_step_by_step() {
 fn a_failed_test_says_where_and_why_and_what_to_do() {
     let station = Workstation::new();
     let enclave = with_key(&station);
-    let detail = "expected requestId 7f3c…, got 1b20…";
+    // As the enclave words it.
+    let detail = "the handler answered another request than 18d8291d-be36-81e4-a553-6fabb6db5968";
     let mismatch = attempt(AttemptResult::Failed, Some(Code::RequestIdMismatch), detail);
     test_brings(&enclave, probe(Some(TestStep::Payload), mismatch));
     let run = station.run(&enclave, &["callback", "test", USER]);

@@ -45,3 +45,27 @@ fn a_pin_rotates_in_place() {
     rotate(&["--pin", &first, "--finish"]).fails(2, "cannot be used with");
     station.run(&enclave, &["callback", "rotate-key", USER, "--yes", "--finish"]).fails(2, "has no key");
 }
+
+#[test]
+fn what_a_change_ends_is_said_before_it_is_signed_and_afterwards() {
+    let station = Workstation::new();
+    let enclave = with_key(&station);
+    let new = testdata("handler-key-rsa.pem");
+    let waits = |waiting, retrying| {
+        let mut state = enclave.state();
+        (state.users[0].waiting, state.users[0].retrying) = (waiting, retrying);
+    };
+    waits(4, 3);
+    let add = station.run(&enclave, &["callback", "rotate-key", USER, "--yes", "--key", &new]);
+    assert!(add.code == 0 && !add.stderr.contains("this ends"), "adding ends nothing: {}", add.stderr);
+    waits(4, 3);
+    let count = commands(&enclave);
+    let said = "wait for its handler (4 now) and its RETRY series (3 now): they have to be sent again";
+    station.run(&enclave, &["callback", "rotate-key", USER, "--finish"]).fails(2, said).fails(2, "--yes");
+    assert_eq!(commands(&enclave), count);
+    let finish = station.run(&enclave, &["callback", "rotate-key", USER, "--finish", "--yes"]);
+    assert!(finish.stdout.contains("ended: 7 requests that waited"), "{}", finish.stdout);
+    waits(1, 0);
+    let update = ["callback", "update", USER, "--callback-timeout", "9s"];
+    station.run(&enclave, &update).fails(2, "wait for its handler (1 now)");
+}

@@ -14,6 +14,7 @@ fn all_of_a_handler_is_shown() {
         user.certificate_expires_at_ms = Some(now + 5 * DAY_MS + DAY_MS / 2);
         let about = TransactionId([0x7a; 16]);
         let failed = attempt(AttemptResult::Failed, Some(Code::Dns), "no such name\u{1b}[31m");
+        user.last_attempt = Some(failed.clone());
         state.callbacks.get_mut(&USER.parse().unwrap()).unwrap().attempts =
             vec![(CallbackSubject::Transaction(about), failed)];
     }
@@ -35,6 +36,10 @@ fn all_of_a_handler_is_shown() {
         assert!(text.contains(part), "{part:?} is missing in {text}");
     }
     assert!(!text.contains('\u{1b}'));
+    for list in ["list-users", "get-status"] {
+        let text = station.run(&enclave, &[list]).stdout;
+        assert!(text.contains("2026-11-27 00:00:00Z in 83.6 ms"), "{list}: {text}");
+    }
     let json = station.json(&enclave, &["callback", "show", USER]).result();
     let members: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, ["approval_key", "attempts", "own_request_key", "proposal", "request_key", "setting", "user"]);

@@ -209,7 +209,7 @@ impl State {
                 (ApprovalKind::Handler, h.url.clone(), Text::new(h.mode().unwrap().as_str()).unwrap())
             }
         };
-        let ended = std::mem::take(&mut status.retrying);
+        let ended = std::mem::take(&mut status.waiting) + std::mem::take(&mut status.retrying);
         let new = Callback { setting: setting.clone(), attempts: Vec::new(), proposal: None, test: None };
         let callback = self.callbacks.entry(user.clone()).or_insert(new);
         callback.setting = setting.clone();

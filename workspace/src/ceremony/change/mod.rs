@@ -104,22 +104,19 @@ impl Changing {
         };
         self.note_attempt(ctx, attempt);
         self.record.approval = Some(signed.clone());
-        let says = |fallback: &str| match word.reason.as_str() {
-            "" => fallback.to_owned(),
-            reason => reason.to_owned(),
-        };
         match (word.verdict, &self.record.payload) {
             (ChangeVerdict::Approve, Payload::SetApproval { .. }) => {
                 self.set_status(ctx, ChangeStatus::WaitingForOperators, None);
             }
             (ChangeVerdict::Approve, _) => self.end(ctx, ChangeStatus::Approved, None),
             (ChangeVerdict::Reject, _) => {
-                let reason = Refusal::new(Code::Rejected, says("the callback handler said REJECT"));
+                let reason = Refusal::new(Code::Rejected, word.reason.as_str());
                 self.end(ctx, ChangeStatus::Rejected, Some(reason));
             }
             (ChangeVerdict::Ignore, _) => {
-                let reason = Refusal::new(Code::Ignored, says("IGNORED: nobody else decides"));
-                self.end(ctx, ChangeStatus::Failed, Some(reason));
+                let reason = word.reason.as_str();
+                let detail = format!("the callback handler answered IGNORE, and nobody else decides: {reason}");
+                self.end(ctx, ChangeStatus::Failed, Some(Refusal::new(Code::Ignored, detail)));
             }
         }
     }

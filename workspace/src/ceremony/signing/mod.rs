@@ -109,6 +109,16 @@ impl Signing {
         self.set_status(ctx, status);
     }
 
+    /// The customer's co-signer was asked and has not authorised: it stops asking the handler. Said once, where the link is
+    /// up; an Authorisation that comes all the same finds the transaction ended.
+    fn withdraw(&self, ctx: &mut Context<'_>) {
+        if self.record.status == TransactionStatus::PendingAuthorization
+            && let Some(customer) = self.group.customer()
+        {
+            ctx.send(customer, WorkspaceMessage::Withdraw { transaction: self.record.request.transaction });
+        }
+    }
+
     fn close_attempt(&mut self, ctx: &mut Context<'_>, index: usize, cancel: bool) {
         if let Some(attempt) = self.digests.get_mut(index).and_then(|d| d.attempt.take()) {
             *ctx.free_sign_sessions = ctx.free_sign_sessions.saturating_add(1);
@@ -123,6 +133,7 @@ impl Signing {
     fn ask(&mut self, ctx: &mut Context<'_>) {
         self.wait_until_ms = self.record.wait_until_ms(ctx.settings.authorise_ms);
         if ctx.now_ms >= self.wait_until_ms {
+            self.withdraw(ctx);
             let sentence = "no Authorisation of the customer's co-signer in time; is it connected?";
             let reason = self.record.reason.take().unwrap_or_else(|| Refusal::new(Code::Timeout, sentence));
             return self.end(ctx, TransactionStatus::Timeout, Some(reason));
@@ -332,6 +343,7 @@ impl Ceremony for Signing {
     }
 
     fn cancel(&mut self, ctx: &mut Context<'_>) {
+        self.withdraw(ctx);
         let reason = Refusal::new(Code::Cancelled, "cancelled by an API user");
         self.end(ctx, TransactionStatus::Cancelled, Some(reason));
     }

@@ -49,15 +49,17 @@ fn submitted(set: impl FnOnce(&mut super::handler::Control)) -> World {
 
 #[test]
 fn the_handlers_word_decides_and_its_call_is_kept() {
-    for (verdict, expected, code) in [
+    let ignored = "the callback handler answered IGNORE, and nobody else decides: the handler gave no reason";
+    for (verdict, expected, refusal) in [
         (ChangeVerdict::Approve, ChangeStatus::Approved, None),
-        (ChangeVerdict::Reject, ChangeStatus::Rejected, Some(Code::Rejected)),
-        (ChangeVerdict::Ignore, ChangeStatus::Failed, Some(Code::Ignored)),
+        (ChangeVerdict::Reject, ChangeStatus::Rejected, Some((Code::Rejected, "not in my house"))),
+        (ChangeVerdict::Ignore, ChangeStatus::Failed, Some((Code::Ignored, ignored))),
     ] {
         let mut world = submitted(|control| control.verdict = verdict);
         assert!(world.run(60_000, |w| status(w).is_final()));
-        assert_eq!((status(&world), reason(&world)), (expected, code));
         let stored = &world.disk.changes[&CHANGE];
+        let got = stored.reason.as_ref().map(|reason| (reason.code, reason.detail.as_str()));
+        assert_eq!((stored.status, got), (expected, refusal));
         assert_eq!((stored.attempts.all().len(), stored.approval.is_some()), (1, true));
         assert!(world.disk.audit.is_empty());
     }

@@ -102,7 +102,7 @@ impl Party {
         let (result, code, reason) = match control.verdict {
             ChangeVerdict::Approve => (AttemptResult::Approved, None, ""),
             ChangeVerdict::Reject => (AttemptResult::Rejected, Some(Code::Rejected), "not in my house"),
-            ChangeVerdict::Ignore => (AttemptResult::Ignored, Some(Code::Ignored), ""),
+            ChangeVerdict::Ignore => (AttemptResult::Ignored, Some(Code::Ignored), "the handler gave no reason"),
         };
         let mut word = ChangeApproval {
             workspace: self.workspace,

@@ -11,4 +11,5 @@ mod queue;
 mod series;
 mod signers;
 mod single;
+mod withdrawals;
 mod world;

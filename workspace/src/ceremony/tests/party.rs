@@ -121,6 +121,8 @@ pub struct Party {
     pub spoils: Option<Spoils>,
     /// Signing sessions that it was told to start.
     pub sign_starts: BTreeSet<SessionId>,
+    /// Transactions that it was told nobody wants any more, each time it was told.
+    pub withdrawn: Vec<TransactionId>,
 }
 
 /// How a party spoils a signing session that it was eager to join.
@@ -166,6 +168,7 @@ impl Party {
             allow_raw: true,
             spoils: None,
             sign_starts: BTreeSet::new(),
+            withdrawn: Vec::new(),
         };
         this.restart(rng);
         this
@@ -289,6 +292,12 @@ impl Party {
             WorkspaceMessage::ApproveChange(change) => self.on_change(now_ms, change),
             WorkspaceMessage::ProposeApproval { change, user, approval } => {
                 self.control.lock().unwrap().proposed.insert(user, (change, approval));
+                vec![]
+            }
+            WorkspaceMessage::Withdraw { transaction } => {
+                self.withdrawn.push(transaction);
+                self.pending.remove(&transaction);
+                self.series.remove(&transaction);
                 vec![]
             }
         }

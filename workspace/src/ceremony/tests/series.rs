@@ -86,4 +86,6 @@ fn a_series_can_be_cancelled() {
     assert!(world.run(3 * HOUR_MS, |w| attempts(w).len() == 2));
     world.input(Input::CancelTransaction { transaction: TX });
     assert_eq!(status(&world), TransactionStatus::Cancelled);
+    world.run(3 * HOUR_MS, |_| false);
+    assert!(world.parties[&customer(&world)].series.is_empty(), "the handler is not asked any more");
 }

@@ -2,8 +2,8 @@
 
 use super::TransactionShown;
 use super::payload::{
-    Accessed, ActionInfo, Content, Countersign, Destination, Evm, ExtraParameters, Payload, RawMessageData, RawTx,
-    ShownMessage, Typed,
+    Accessed, ActionInfo, Content, Countersign, Destination, Evm, ExtraParameters, Intent, Payload, RawMessageData,
+    RawTx, ShownMessage, Typed,
 };
 use crate::intent::{Decoded, Fees, Message, U256, UnsignedTransaction, Written, checksummed, decimal};
 use countersign_wire::key::{DerivationPath, Operation};
@@ -161,8 +161,12 @@ fn extra_parameters<'a>(shown: &TransactionShown<'a>, unverified: &'static [&'st
             .then(|| RawMessageData { messages, algorithm: shown.algorithm.as_str() }),
         contract_call_data: called.map(|transaction| hex_of(&transaction.data)),
         countersign: Countersign {
+            intent: shown
+                .intent
+                .map(|intent| Intent { initiator: intent.initiator.as_str(), nonce: intent.nonce.as_str() }),
             evm: transaction.map(evm),
             typed_data: decoded.messages.iter().enumerate().filter_map(typed).collect(),
+            chosen_by_workspace: &decoded.chosen,
             unverified,
         },
     }

@@ -102,7 +102,7 @@ pub(super) struct ShownMessage<'a> {
     pub r#type: Option<&'static str>,
 }
 
-/// As the client wrote it.
+/// As the client wrote it; typed data is an object also where it came in a text.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a> {
@@ -114,12 +114,26 @@ pub(super) enum Content<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Countersign<'a> {
+    /// Who asked for it, as proved by the token; null where nobody proved anything, and the workspace alone claims all of it.
+    pub intent: Option<Intent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evm: Option<Evm>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub typed_data: Vec<Typed<'a>>,
+    /// The members that the workspace chose because the client did not, sorted. They are what is signed.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub chosen_by_workspace: &'a [&'static str],
     /// The members that nothing vouches for, sorted.
     pub unverified: &'static [&'static str],
+}
+
+/// The client's own request.
+#[derive(Serialize)]
+pub(super) struct Intent<'a> {
+    /// The API user whose key signed it.
+    pub initiator: &'a str,
+    /// The token's `nonce`.
+    pub nonce: &'a str,
 }
 
 /// The fields of a transaction as they were decoded. Numbers that may be larger than readers of JSON take exactly are

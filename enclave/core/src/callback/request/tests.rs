@@ -38,6 +38,7 @@ pub(super) struct Case {
     signer: ApiUserId,
     players: Vec<PartyId>,
     pairing: u8,
+    secret: [u8; 32],
     transaction: u8,
     key: u8,
     epoch: u32,
@@ -47,7 +48,17 @@ impl Case {
     pub(super) fn new(decoded: Decoded) -> Self {
         let players = vec![PartyId([1; 32]), PartyId([2; 32])];
         let signer = "signer".parse().unwrap();
-        Self { decoded, intent: Some(intent()), signer, players, pairing: 1, transaction: 2, key: 3, epoch: 0 }
+        Self {
+            decoded,
+            intent: Some(intent()),
+            signer,
+            players,
+            pairing: 1,
+            secret: [0; 32],
+            transaction: 2,
+            key: 3,
+            epoch: 0,
+        }
     }
 
     pub(super) fn ask(&self) -> Question {
@@ -57,6 +68,7 @@ impl Case {
     pub(super) fn transaction_shown(&self) -> TransactionShown<'_> {
         TransactionShown {
             pairing: PairingId([self.pairing; 16]),
+            secret: &self.secret,
             transaction: TransactionId([self.transaction; 16]),
             intent: self.intent.as_ref(),
             decoded: &self.decoded,
@@ -100,6 +112,7 @@ fn a_raw_request_has_every_member_that_handlers_know() {
         "extraParameters": {
             "rawMessageData": {"messages": [{"content": HASH}], "algorithm": "MPC_ECDSA_SECP256K1"},
             "countersign": {
+                "intent": {"initiator": "client", "nonce": "n"},
                 "unverified": [
                     "amount",
                     "amountStr",
@@ -117,6 +130,16 @@ fn a_raw_request_has_every_member_that_handlers_know() {
         "requestId": case.ask().request_id,
     });
     assert_eq!(case.shown(), expected);
+}
+
+#[test]
+fn what_nobody_proved_to_have_asked_for_says_so() {
+    let mut case = Case::new(raw());
+    case.intent = None;
+    let shown = case.shown();
+    assert_eq!(shown["extraParameters"]["countersign"]["intent"], Value::Null);
+    assert!(shown["extraParameters"]["countersign"].as_object().unwrap().contains_key("intent"));
+    assert_eq!((shown.get("note"), shown.get("externalTxId")), (None, None));
 }
 
 #[test]

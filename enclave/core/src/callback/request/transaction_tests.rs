@@ -7,7 +7,7 @@ use crate::intent::{Decoded, decode};
 use alloy_consensus::TxEip1559;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, TxKind, U256};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Half an Ether to [`TO`], as the client asks for it.
@@ -70,6 +70,7 @@ fn a_transfer_shows_what_its_transaction_moves_and_where() {
     assert_eq!(shown["rawTx"][0]["rawTx"], hex::encode(unsigned(&transfer())));
     let extra = json!({
         "countersign": {
+            "intent": {"initiator": "client", "nonce": "n"},
             "evm": {
                 "type": 2,
                 "chainId": 1,
@@ -82,6 +83,14 @@ fn a_transfer_shows_what_its_transaction_moves_and_where() {
                 "maxFee": "630000000000000",
                 "accessList": [],
             },
+            "chosenByWorkspace": [
+                "countersign.evm.maxFee",
+                "countersign.evm.maxFeePerGas",
+                "countersign.evm.maxPriorityFeePerGas",
+                "countersign.evm.nonce",
+                "countersign.evm.type",
+                "fee",
+            ],
             "unverified": [
                 "destId",
                 "destinations[].action",
@@ -159,14 +168,16 @@ fn what_is_shown_of_a_transaction_hashes_to_what_is_signed() {
 }
 
 #[test]
-fn typed_data_is_shown_as_the_client_wrote_it() {
-    let message = json!([
-        {"type": "EIP712", "content": permit()},
-        {"type": "EIP191", "content": "68656c6c6f"},
-        {"type": "EIP712", "content": permit().to_string()},
-    ]);
-    let shown = Case::new(decoded("TYPED_MESSAGE", "ETH", message.clone())).shown();
-    assert_eq!(shown["extraParameters"]["rawMessageData"]["messages"], message);
+fn typed_data_is_shown_as_an_object_also_where_it_came_in_a_text() {
+    let messages = |last: Value| {
+        json!([
+            {"type": "EIP712", "content": permit()},
+            {"type": "EIP191", "content": "68656c6c6f"},
+            {"type": "EIP712", "content": last},
+        ])
+    };
+    let shown = Case::new(decoded("TYPED_MESSAGE", "ETH", messages(permit().to_string().into()))).shown();
+    assert_eq!(shown["extraParameters"]["rawMessageData"]["messages"], messages(permit()));
     let typed = shown["extraParameters"]["countersign"]["typedData"].as_array().unwrap();
     assert_eq!(typed.iter().map(|t| t["message"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 2]);
     for typed in typed {

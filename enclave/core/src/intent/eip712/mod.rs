@@ -61,6 +61,9 @@ pub enum TypedDataError {
          verifyingContract (address) or salt (bytes32)"
     )]
     DomainMember(String),
+    /// A member of the domain that comes before where the standard has it.
+    #[error("the domain's member {0:?} is out of order: expected name, version, chainId, verifyingContract, salt")]
+    DomainOrder(String),
     /// A domain that says nothing: what is signed would count anywhere.
     #[error("the domain is empty: expected one member at least")]
     EmptyDomain,
@@ -102,25 +105,42 @@ impl TypedDataError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Document {
-    types: BTreeMap<String, Vec<WrittenMember>>,
+    // Objects, where `serde` would take a list of the members' values, too: a handler that looks for names would not find any.
+    types: BTreeMap<String, Vec<Map<String, Value>>>,
     primary_type: String,
     domain: Map<String, Value>,
     message: Map<String, Value>,
 }
 
+fn shape(error: strict_json::StrictJsonError) -> TypedDataError {
+    TypedDataError::Shape(error.to_string())
+}
+
 impl TypedData {
-    /// Reads the content of a message: the object itself, or a text that holds it.
-    pub fn read(content: &Value) -> Result<Self, TypedDataError> {
-        let shape = |e: strict_json::StrictJsonError| TypedDataError::Shape(e.to_string());
+    /// The document in a message's content: the object itself, or what is in a text that holds it.
+    pub fn document(content: Value) -> Result<Value, TypedDataError> {
         let document = match content {
-            Value::String(text) => strict_json::from_slice(text.as_bytes()).map_err(shape)?,
-            content => strict_json::from_value(content.clone()).map_err(shape)?,
+            Value::String(text) => strict_json::value(text.as_bytes()).map_err(shape)?,
+            content => content,
         };
-        Self::hashed(document)
+        if document.is_object() { Ok(document) } else { Err(TypedDataError::Shape("expected an object".into())) }
+    }
+
+    /// Reads a document.
+    pub fn read(document: &Value) -> Result<Self, TypedDataError> {
+        if !document.is_object() {
+            return Err(TypedDataError::Shape("expected an object".into()));
+        }
+        Self::hashed(strict_json::from_value(document.clone()).map_err(shape)?)
     }
 
     fn hashed(document: Document) -> Result<Self, TypedDataError> {
-        let Document { mut types, primary_type, domain, message } = document;
+        let Document { types: written, primary_type, domain, message } = document;
+        let mut types = BTreeMap::new();
+        for (name, members) in written {
+            let read = |member| strict_json::from_value(Value::Object(member)).map_err(shape);
+            types.insert(name, members.into_iter().map(read).collect::<Result<Vec<WrittenMember>, _>>()?);
+        }
         if primary_type == DOMAIN {
             return Err(TypedDataError::DomainAsMessage);
         }

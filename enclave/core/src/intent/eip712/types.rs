@@ -144,6 +144,7 @@ fn read_members(of: &str, written: Vec<WrittenMember>) -> Result<Vec<Member>, Ty
     }
     let mut names = BTreeSet::new();
     let mut members = Vec::new();
+    let mut place = 0;
     for WrittenMember { name, r#type } in written {
         if !is_identifier(&name) {
             return Err(TypedDataError::Name(name));
@@ -151,9 +152,14 @@ fn read_members(of: &str, written: Vec<WrittenMember>) -> Result<Vec<Member>, Ty
         if !names.insert(name.clone()) {
             return Err(TypedDataError::MemberTwice { of: of.to_owned(), member: name });
         }
-        let known = DOMAIN_MEMBERS.contains(&(name.as_str(), r#type.as_str()));
-        if of == DOMAIN && !known {
-            return Err(TypedDataError::DomainMember(name));
+        if of == DOMAIN {
+            // In another order libraries disagree about the separator: some write it as it is, some as the standard does.
+            let found = DOMAIN_MEMBERS.iter().position(|known| *known == (name.as_str(), r#type.as_str()));
+            match found {
+                None => return Err(TypedDataError::DomainMember(name)),
+                Some(at) if at < place => return Err(TypedDataError::DomainOrder(name)),
+                Some(at) => place = at + 1,
+            }
         }
         members.push(Member { field: FieldType::parse(&r#type)?, name, written: r#type });
     }
@@ -164,7 +170,9 @@ fn read_members(of: &str, written: Vec<WrittenMember>) -> Result<Vec<Member>, Ty
 }
 
 fn check_type_name(name: &str) -> Result<(), TypedDataError> {
-    if is_identifier(name) && !is_reserved(name) { Ok(()) } else { Err(TypedDataError::Name(name.to_owned())) }
+    // `$` sorts before `(`: libraries that sort types as they are written out, and not by name, hash others.
+    let plain = is_identifier(name) && !name.contains('$');
+    if plain && !is_reserved(name) { Ok(()) } else { Err(TypedDataError::Name(name.to_owned())) }
 }
 
 #[cfg(test)]
@@ -214,9 +222,11 @@ mod tests {
         {
             assert_eq!(types(json!({reserved: []})).err(), Some(TypedDataError::Name(reserved.into())));
         }
-        for fine in ["Uint256", "_a", "$b", "a1", "bytesN", "intent", "uintx", "boolean"] {
+        for fine in ["Uint256", "_a", "a1", "bytesN", "intent", "uintx", "boolean"] {
             assert!(types(json!({fine: []})).is_ok(), "{fine}");
         }
+        assert_eq!(types(json!({"$b": []})).err(), Some(TypedDataError::Name("$b".into())));
+        assert!(types(json!({"A": [{"name": "$b", "type": "bool"}]})).is_ok(), "members are not sorted");
     }
 
     #[test]

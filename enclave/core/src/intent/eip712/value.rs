@@ -87,10 +87,13 @@ fn fixed_bytes(value: &Value, length: usize) -> Option<Word> {
     Some(word)
 }
 
-/// A whole JSON number below 2^64, decimal digits, or `0x` and hexadecimal digits.
+/// The largest number that every reader of JSON takes exactly (RFC 8259, section 6). Larger ones are texts.
+const MAX_EXACT_NUMBER: u64 = (1 << 53) - 1;
+
+/// A whole JSON number that is exact everywhere, decimal digits, or `0x` and hexadecimal digits.
 pub fn unsigned(value: &Value) -> Option<U256> {
     match value {
-        Value::Number(number) => number.as_u64().map(U256::from),
+        Value::Number(number) => number.as_u64().filter(|number| *number <= MAX_EXACT_NUMBER).map(U256::from),
         Value::String(text) => unsigned_text(text),
         _ => None,
     }
@@ -110,7 +113,8 @@ fn unsigned_text(text: &str) -> Option<U256> {
 fn signed(value: &Value, bits: u32) -> Option<Word> {
     let magnitude = match value {
         Value::Number(number) if number.is_i64() && !number.is_u64() => {
-            number.as_i64().map(|number| U256::from(number.unsigned_abs()))
+            let magnitude = number.as_i64().map(i64::unsigned_abs);
+            Some(U256::from(magnitude.filter(|magnitude| *magnitude <= MAX_EXACT_NUMBER)?))
         }
         Value::String(text) => match text.strip_prefix('-') {
             Some(digits) if digits.starts_with("0") => return None,
@@ -177,7 +181,9 @@ mod tests {
         assert_eq!(encoded(&FieldType::Uint(256), &json!(max)), padded(&"f".repeat(64)));
         assert_eq!(encoded(&FieldType::Uint(256), &json!(format!("0x0{}", "f".repeat(64)))), None);
         assert_eq!(encoded(&FieldType::Uint(248), &json!(max)), None);
-        assert_eq!(encoded(&FieldType::Uint(64), &json!(u64::MAX)), padded("ffffffffffffffff"));
+        assert_eq!(encoded(&FieldType::Uint(64), &json!(u64::MAX.to_string())), padded("ffffffffffffffff"));
+        assert_eq!(encoded(&FieldType::Uint(64), &json!(9_007_199_254_740_991_u64)), padded("1fffffffffffff"));
+        assert_eq!(encoded(&FieldType::Uint(64), &json!(9_007_199_254_740_992_u64)), None, "readers would round it");
     }
 
     #[test]
@@ -205,7 +211,11 @@ mod tests {
         ] {
             assert_eq!(int8(value.clone()), None, "{value}");
         }
-        assert_eq!(encoded(&FieldType::Int(64), &json!(i64::MIN)), minus("8000000000000000"));
+        assert_eq!(encoded(&FieldType::Int(64), &json!(i64::MIN.to_string())), minus("8000000000000000"));
+        assert_eq!(encoded(&FieldType::Int(64), &json!(-9_007_199_254_740_991_i64)), minus("e0000000000001"));
+        for inexact in [json!(i64::MIN), json!(-9_007_199_254_740_992_i64), json!(9_007_199_254_740_992_i64)] {
+            assert_eq!(encoded(&FieldType::Int(64), &inexact), None, "{inexact}");
+        }
         let lowest = "-57896044618658097711785492504343953926634992332820282019728792003956564819968";
         assert_eq!(encoded(&FieldType::Int(256), &json!(lowest)), Some(format!("8{}", "0".repeat(63))));
         let below = "-57896044618658097711785492504343953926634992332820282019728792003956564819969";

@@ -27,12 +27,13 @@ struct Transfer {
     priority_fee: Option<Value>,
 }
 
-/// Reads the transaction that the workspace built, and holds it against what the client asked for.
+/// Reads the transaction that the workspace built, and holds it against what the client asked for. Says, too, what the
+/// client left to the workspace.
 pub(in crate::intent) fn transfer(
     members: Value,
     asset: &Asset,
     unsigned: Option<&[u8]>,
-) -> Result<UnsignedTransaction, Refusal> {
+) -> Result<(UnsignedTransaction, Vec<&'static str>), Refusal> {
     let malformed = |detail: String| Refusal::new(Code::Malformed, detail);
     let asked: Transfer =
         strict_json::from_value(members).map_err(|e| malformed(format!("the body cannot be read: {e}")))?;
@@ -60,7 +61,25 @@ pub(in crate::intent) fn transfer(
         return Err(differs("gas limit", gas_limit, transaction.gas_limit));
     }
     check_prices(&asked, &transaction.fees)?;
-    Ok(transaction)
+    let chosen = left_open(&asked, &transaction.fees);
+    Ok((transaction, chosen))
+}
+
+/// Members of what handlers are shown, sorted.
+fn left_open(asked: &Transfer, fees: &Fees) -> Vec<&'static str> {
+    let mut open = vec!["countersign.evm.nonce", "countersign.evm.type"];
+    let most = match fees {
+        Fees::Legacy { .. } | Fees::AccessList { .. } => (&asked.gas_price, "countersign.evm.gasPrice"),
+        Fees::Market { .. } => (&asked.max_fee, "countersign.evm.maxFeePerGas"),
+    };
+    if most.0.is_none() {
+        open.extend([most.1, "countersign.evm.maxFee", "fee"]);
+    }
+    if matches!(fees, Fees::Market { .. }) && asked.priority_fee.is_none() {
+        open.push("countersign.evm.maxPriorityFeePerGas");
+    }
+    open.sort_unstable();
+    open
 }
 
 /// A price that the client gave is the transaction's, and the transaction has such a price.
