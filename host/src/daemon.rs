@@ -86,7 +86,7 @@ impl Daemon {
     pub async fn start(config: Config) -> Result<Self, DaemonError> {
         config.check()?;
         let config = Arc::new(config);
-        let links = Arc::new(LinkSettings::new(&config.links)?);
+        let links = Arc::new(LinkSettings::new(&config.links, &config.dial.deny)?);
         let metrics = Arc::new(Metrics::new());
         let dialler = Dialler::new(&config.dial, metrics.clone())?;
         open_files::ensure(&config);

@@ -19,7 +19,7 @@ use resolve::Resolver;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Dials streams.
@@ -40,6 +40,9 @@ pub enum DialError {
     /// A request is not one of ours.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The enclave closed its side, or spoke out of turn, while it was waited for.
+    #[error("the enclave did not wait for the answer")]
+    Left,
     /// More requests than allowed.
     #[error("expected at most {0} requests on one stream")]
     TooManyRequests(u32),
@@ -60,11 +63,21 @@ impl DialError {
             Self::Framing(e) => e.code(),
             Self::Decode(DecodeError::Version { .. }) => "version",
             Self::Decode(_) => "malformed",
+            Self::Left => "left",
             Self::TooManyRequests(_) => "requests",
             Self::Step { step: DialStep::Resolve, .. } => "resolve",
             Self::Step { step: DialStep::Connect, .. } => "connect",
             Self::Step { step: DialStep::Limit, .. } => "limit",
         }
+    }
+}
+
+/// Works as long as the enclave waits for it: a call that it gave up takes no place any more.
+async fn while_there<T>(stream: &mut Stream, work: impl Future<Output = T>) -> Result<T, DialError> {
+    tokio::select! {
+        // It says nothing before it has the answer.
+        _ = stream.read_u8() => Err(DialError::Left),
+        done = work => Ok(done),
     }
 }
 
@@ -109,7 +122,7 @@ impl Dialler {
         for _ in 0..self.config.max_requests {
             match self.request(stream).await? {
                 None => return Ok(()),
-                Some(DialRequest::Resolve { name }) => match self.resolver.resolve(&name).await {
+                Some(DialRequest::Resolve { name }) => match while_there(stream, self.resolver.resolve(&name)).await? {
                     Ok(addresses) => {
                         resolved = Some(name);
                         let addresses = List::cut(addresses.into_iter().map(Address::from).collect());
@@ -119,7 +132,8 @@ impl Dialler {
                 },
                 Some(DialRequest::Connect { address, port }) => {
                     let address = SocketAddr::new(IpAddr::from(address), port);
-                    let outside = match self.connector.connect(resolved.as_deref(), address).await {
+                    let connected = self.connector.connect(resolved.as_deref(), address);
+                    let outside = match while_there(stream, connected).await? {
                         Ok(outside) => outside,
                         Err(detail) => return self.fail(stream, DialStep::Connect, detail).await,
                     };
@@ -161,5 +175,21 @@ impl Dialler {
     async fn fail(&self, stream: &mut Stream, step: DialStep, detail: String) -> Result<(), DialError> {
         self.answer(stream, &DialAnswer::Failed { step, detail: Text::cut(detail.clone()) }).await?;
         Err(DialError::Step { step, detail })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixStream;
+
+    #[tokio::test]
+    async fn t31_what_the_enclave_gave_up_is_not_worked_on() {
+        let (enclave, host) = UnixStream::pair().unwrap();
+        let mut host: Stream = Box::new(host);
+        assert_eq!(while_there(&mut host, async { 7 }).await.unwrap(), 7);
+        drop(enclave);
+        assert!(matches!(while_there(&mut host, std::future::pending::<()>()).await, Err(DialError::Left)));
     }
 }

@@ -12,6 +12,7 @@ use crate::config;
 use crate::control::Session;
 use crate::lock::lock;
 use crate::metrics::{Metrics, UP};
+use crate::network::Network;
 use crate::proxy::{Proxies, ProxyError};
 use crate::rate::Rate;
 use countersign_wire::Bytes;
@@ -28,8 +29,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Every reason with which a failure is counted.
-pub const LINK_FAILURES: [&str; 11] =
-    ["target", "timeout", "resolve", "tcp", "proxy", "tls", "unauthorised", "status", "websocket", "silence", "closed"];
+pub const LINK_FAILURES: [&str; 12] = [
+    "target",
+    "timeout",
+    "resolve",
+    "denied",
+    "tcp",
+    "proxy",
+    "tls",
+    "unauthorised",
+    "status",
+    "websocket",
+    "silence",
+    "closed",
+];
 
 /// Lines about links that are logged; the metrics count all. What is logged is decided by the enclave and workspaces.
 const LINES_PER_SECOND: u32 = 10;
@@ -37,6 +50,8 @@ const LINES_PER_SECOND: u32 = 10;
 /// What all links have in common.
 pub struct LinkSettings {
     config: config::Links,
+    /// Networks to which nothing is dialled.
+    deny: Vec<Network>,
     proxies: Proxies,
     provider: Arc<CryptoProvider>,
     log_lines: Mutex<Rate>,
@@ -44,9 +59,10 @@ pub struct LinkSettings {
 
 impl LinkSettings {
     /// Takes the configuration over.
-    pub fn new(config: &config::Links) -> Result<Self, ProxyError> {
+    pub fn new(config: &config::Links, deny: &[Network]) -> Result<Self, ProxyError> {
         Ok(Self {
             config: config.clone(),
+            deny: deny.to_vec(),
             proxies: Proxies::from_setting(&config.proxy)?,
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             log_lines: Mutex::new(Rate::new(LINES_PER_SECOND)),

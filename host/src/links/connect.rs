@@ -2,6 +2,8 @@
 
 use super::LinkSettings;
 use super::target::{Target, TargetError};
+use crate::dial::deny::denied_by;
+use crate::network::Network;
 use crate::proxy::ProxyError;
 use countersign_wire::limits::MAX_RELAY_BYTES;
 use std::io;
@@ -34,6 +36,9 @@ pub enum ConnectError {
     /// The name has no address.
     #[error("cannot resolve the workspace's name: {0}")]
     Resolve(io::Error),
+    /// All its addresses are where the host dials nothing.
+    #[error("the workspace's name has addresses in {0} only, where nothing is dialled")]
+    Denied(Network),
     /// No address of it takes a connection.
     #[error("cannot connect to the workspace: {0}")]
     Tcp(io::Error),
@@ -59,6 +64,7 @@ impl ConnectError {
             Self::Status(_) => "status",
             Self::Timeout(_) => "timeout",
             Self::Resolve(_) => "resolve",
+            Self::Denied(_) => "denied",
             Self::Tcp(_) => "tcp",
             Self::Proxy(_) => "proxy",
             Self::Tls(_) => "tls",
@@ -76,9 +82,10 @@ pub async fn connect(target: &Target, settings: &LinkSettings) -> Result<Socket,
 
 async fn open(target: &Target, settings: &LinkSettings) -> Result<Socket, ConnectError> {
     let stream = match settings.proxies.for_host(&target.host) {
-        None => tcp(&target.host, target.port).await?,
+        None => tcp(&target.host, target.port, Some(&settings.deny)).await?,
         Some(proxy) => {
-            let mut stream = tcp(&proxy.host, proxy.port).await?;
+            // Where the proxy is, the host's own operator said.
+            let mut stream = tcp(&proxy.host, proxy.port, None).await?;
             proxy.tunnel(&mut stream, &target.host, target.port).await?;
             stream
         }
@@ -94,8 +101,16 @@ async fn open(target: &Target, settings: &LinkSettings) -> Result<Socket, Connec
     Ok(socket)
 }
 
-async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(ConnectError::Resolve)?.collect();
+async fn tcp(host: &str, port: u16, deny: Option<&[Network]>) -> Result<TcpStream, ConnectError> {
+    let mut addresses: Vec<_> = lookup_host((host, port)).await.map_err(ConnectError::Resolve)?.collect();
+    if let Some(deny) = deny
+        && let Some(network) = addresses.iter().find_map(|address| denied_by(address.ip(), deny))
+    {
+        addresses.retain(|address| denied_by(address.ip(), deny).is_none());
+        if addresses.is_empty() {
+            return Err(ConnectError::Denied(network));
+        }
+    }
     let stream = TcpStream::connect(addresses.as_slice()).await.map_err(ConnectError::Tcp)?;
     stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
     Ok(stream)

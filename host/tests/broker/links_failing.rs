@@ -210,3 +210,15 @@ async fn t47_a_workspace_that_floods_fills_its_own_share_only() {
         }
     }
 }
+
+#[tokio::test]
+async fn t28_a_workspace_whose_name_leads_to_a_denied_network_is_not_dialled() {
+    let host = Host::start(&[FAST, ("dial", "deny = [\"127.0.0.0/8\", \"::1/128\"]")]).await;
+    let workspace = Workspace::start("token").await;
+    let mut enclave = Enclave::connect(&host).await;
+    let roots = workspace.roots.clone();
+    enclave.link_open(PAIRING, &workspace.url, "token", &roots).await;
+    let failures = format!("countersign_host_link_failures_total{{pairing=\"{PAIRING}\",reason=\"denied\"}}");
+    host.metric_reaches(&failures, 1.0).await;
+    assert_eq!(workspace.attempts(), 0);
+}
