@@ -203,9 +203,8 @@ async fn e2e_a_retry_series_outlives_every_process_and_shows_the_handler_the_sam
         .map(|attempt| attempt["result"].as_str().unwrap())
         .collect();
     assert_eq!(results, ["retry", "approved"], "{ended}");
-    let seen = own.recording.seen.lock().unwrap();
+    let seen = own.recording.seen.lock().unwrap().clone();
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert_eq!(seen[0], seen[1], "the same path and the same parameters");
-    drop(seen);
     assert_eq!(scene.system.stack.stop().await.unwrap(), [""; 0]);
 }
