@@ -2,6 +2,7 @@
 
 use super::question::Question;
 use super::request::uuid;
+use crate::intent::MAX_EXACT_NUMBER;
 use borsh::BorshSerialize;
 use countersign_token::strict_json;
 use countersign_wire::Message;
@@ -47,7 +48,7 @@ pub(crate) fn config_change_sign_request(
     let extra_info = strict_json::object(&change.extra_info)
         .map_err(|e| malformed(format!("what the change is about: expected a JSON object: {e}")))?;
     let inexact = |detail: &str| malformed(format!("what the change is about: {detail}"));
-    check_exact(&Value::Object(extra_info.clone())).map_err(inexact)?;
+    extra_info.values().try_for_each(check_exact).map_err(inexact)?;
     let covered = Covered { secret, pairing, change: change.digest() };
     // Writing fixed-size fields to memory cannot fail.
     let covered = borsh::to_vec(&covered).unwrap_or_default();
@@ -60,7 +61,6 @@ pub(crate) fn config_change_sign_request(
 
 /// Numbers that readers of JSON round would be shown as others than the ones that the word covers.
 fn check_exact(value: &Value) -> Result<(), &'static str> {
-    const MAX_EXACT_NUMBER: u64 = (1 << 53) - 1;
     match value {
         Value::Number(number) => match number.as_i64().map(i64::unsigned_abs) {
             Some(whole) if whole <= MAX_EXACT_NUMBER => Ok(()),

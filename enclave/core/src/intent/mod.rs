@@ -14,6 +14,7 @@ pub use asset::asset;
 pub use body::decode;
 pub use decoded::{Decoded, Message, Written};
 pub(crate) use eip191::enveloped as eip191_enveloped;
+pub(crate) use eip712::MAX_EXACT_NUMBER;
 pub use evm::address::{checksummed, ethereum_address};
 pub use evm::amount::decimal;
 #[cfg(test)]

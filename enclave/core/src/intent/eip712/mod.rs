@@ -6,6 +6,8 @@ mod tests;
 mod types;
 mod value;
 
+pub use value::MAX_EXACT_NUMBER;
+
 use crate::intent::evm::u256::U256;
 use countersign_token::strict_json;
 use serde::Deserialize;

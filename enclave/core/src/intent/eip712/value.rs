@@ -88,7 +88,7 @@ fn fixed_bytes(value: &Value, length: usize) -> Option<Word> {
 }
 
 /// The largest number that every reader of JSON takes exactly (RFC 8259, section 6). Larger ones are texts.
-const MAX_EXACT_NUMBER: u64 = (1 << 53) - 1;
+pub const MAX_EXACT_NUMBER: u64 = (1 << 53) - 1;
 
 /// A whole JSON number that is exact everywhere, decimal digits, or `0x` and hexadecimal digits.
 pub fn unsigned(value: &Value) -> Option<U256> {
