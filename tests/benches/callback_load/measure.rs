@@ -26,6 +26,11 @@ impl Times {
         all[place.clamp(1, all.len()) - 1]
     }
 
+    /// How many times as long as the others' that percentile is.
+    pub fn ratio_to(&self, others: &Self, percent: f64) -> f64 {
+        self.percentile(percent) / others.percentile(percent)
+    }
+
     /// Each less what is given for it.
     pub fn less(&self, parts: &BTreeMap<TransactionId, f64>) -> Self {
         Self(self.0.iter().filter_map(|(id, time)| Some((*id, time - parts.get(id)?))).collect())

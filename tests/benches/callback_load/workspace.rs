@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Json};
 use axum::routing::{get, post};
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use countersign_wire::ceremony::{CosignerMessage, ToCosigner, WorkspaceMessage};
 use countersign_wire::ids::PartyId;
 use countersign_wire::relay::{RelayDown, RelayUp};
@@ -50,7 +51,8 @@ impl BenchWorkspace {
             .route("/v1/relay", get(relay))
             .with_state(shared.clone());
         let tls = RustlsConfig::from_pem_file(folder.join("tls.crt"), folder.join("tls.key")).await.unwrap();
-        tokio::spawn(axum_server::bind_rustls(address, tls).serve(app.into_make_service()));
+        let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
+        tokio::spawn(axum_server::bind(address).acceptor(acceptor).serve(app.into_make_service()));
         let back = async {
             while shared.down.lock().unwrap().is_none() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
