@@ -3,6 +3,7 @@
 use crate::ceremony::Settings;
 use crate::store::with_suffix;
 use countersign_attest::{Measurements, TrustAnchor};
+use countersign_wire::evm::Asset;
 use countersign_wire::ids::ApiUserId;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -346,7 +347,7 @@ impl Config {
         let value = |detail: String| Err(ConfigError::Value { key: "assets", detail });
         let mut seen = BTreeSet::new();
         for asset in &self.assets {
-            if crate::asset::find(&asset.id).is_none() || !seen.insert(&asset.id) {
+            if Asset::find(&asset.id).is_none() || !seen.insert(&asset.id) {
                 return value(format!("expected a supported asset, each once, got {:?}", asset.id));
             }
             let fees = [&asset.max_fee_gwei, &asset.priority_fee_gwei].into_iter().flatten();

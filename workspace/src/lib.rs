@@ -4,8 +4,8 @@
 //! It is trusted for availability and for its own policy, never with a share: co-signers check for themselves what a
 //! client asked for and what the customer's co-signer authorised.
 
+pub mod address;
 pub mod answers;
-pub mod asset;
 pub mod ceremony;
 pub mod changes;
 pub mod checks;

@@ -21,6 +21,7 @@ pub mod ceremony;
 pub mod certificate;
 pub mod command;
 pub mod dial;
+pub mod evm;
 pub mod frame;
 pub mod group;
 pub mod host_link;

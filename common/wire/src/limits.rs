@@ -62,6 +62,8 @@ pub const MAX_RETRY_SERIES_S: u64 = 48 * 3_600;
 pub const MAX_HANDLERS: usize = 256;
 /// What a configuration change is about, as JSON.
 pub const MAX_EXTRA_INFO_BYTES: usize = 16 * 1024;
+/// The largest number that every reader of JSON takes exactly (RFC 8259, section 6). Larger ones are texts.
+pub const MAX_EXACT_NUMBER: u64 = (1 << 53) - 1;
 /// An unsigned transaction that the workspace built.
 pub const MAX_UNSIGNED_BYTES: usize = 16 * 1024;
 /// Callbacks of one API user that a co-signer remembers.

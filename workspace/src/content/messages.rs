@@ -2,9 +2,9 @@
 
 use super::body::{Message, RawMessageData};
 use super::{ContentError, refused};
-use crate::asset::Asset;
 use crate::evm::typed_data;
 use countersign_token::strict_json;
+use countersign_wire::evm::Asset;
 use countersign_wire::key::{Algorithm, Operation};
 use countersign_wire::limits::MAX_DIGESTS;
 use countersign_wire::transaction::Digest;

@@ -9,10 +9,10 @@ mod transactions;
 
 pub use transactions::{TRANSFER_GAS, Wanted};
 
-use crate::asset::{self, Asset};
 use crate::evm::transaction::Unsigned;
 use body::{Body, Source};
 use countersign_token::strict_json;
+use countersign_wire::evm::Asset;
 use countersign_wire::key::Operation;
 use countersign_wire::limits::MAX_NAME_BYTES;
 use countersign_wire::transaction::Digest;
@@ -96,7 +96,7 @@ pub fn read(body: &[u8]) -> Result<Content, ContentError> {
             body.operation
         ));
     };
-    let Some(asset) = asset::find(&body.asset_id) else {
+    let Some(asset) = Asset::find(&body.asset_id) else {
         return refused(format!("asset {:.80?} is not supported", body.asset_id));
     };
     let vault_account = vault_account(&body.source)?;

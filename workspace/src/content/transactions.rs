@@ -2,10 +2,10 @@
 
 use super::body::{Body, Destination, ExtraParameters, Number, Plain};
 use super::{ContentError, refused};
-use crate::asset::Asset;
 use crate::evm::amount::{wei, wei_of_gwei};
 use crate::evm::transaction::Unsigned;
 use alloy_primitives::{Address, U256};
+use countersign_wire::evm::Asset;
 use countersign_wire::limits::MAX_UNSIGNED_BYTES;
 
 /// Gas of a transfer to an account without code.

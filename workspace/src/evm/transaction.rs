@@ -5,6 +5,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
 use alloy_rlp::Decodable;
+use countersign_wire::evm::{MAX_ACCESSED_ADDRESSES, MAX_ACCESSED_KEYS};
 use countersign_wire::key::EcdsaSignature;
 use countersign_wire::transaction::Digest;
 
@@ -12,10 +13,6 @@ use countersign_wire::transaction::Digest;
 const EIP_2930: u8 = 1;
 const EIP_1559: u8 = 2;
 const FIRST_OF_A_LIST: u8 = 0xc0;
-/// Addresses in one access list, as co-signers take them.
-const MAX_ACCESSED_ADDRESSES: usize = 128;
-/// Storage keys in one access list, of all its addresses.
-const MAX_ACCESSED_KEYS: usize = 256;
 
 /// What a transfer is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]

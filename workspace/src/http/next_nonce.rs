@@ -5,13 +5,13 @@ use super::auth::{ADMINS, Caller, READERS};
 use super::errors::ApiError;
 use super::once::{self, Begun};
 use super::{json, vault as accounts};
-use crate::asset::{self, Asset};
 use crate::clock::now_ms;
 use crate::store::{audit, evm_nonces, vault};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use countersign_wire::evm::Asset;
 use serde::Deserialize;
 use serde_json::{Value, json as value};
 use sqlx::SqliteConnection;
@@ -25,7 +25,7 @@ struct Next {
 
 async fn known(db: &mut SqliteConnection, id: &str, asset: &str) -> Result<(u32, Asset), ApiError> {
     let (account, asset) =
-        (accounts::number(id)?, asset::find(asset).ok_or_else(|| ApiError::not_found("supported asset", asset))?);
+        (accounts::number(id)?, Asset::find(asset).ok_or_else(|| ApiError::not_found("supported asset", asset))?);
     let stored = vault::get_account(db, account).await?;
     stored.map(|_| (account, asset)).ok_or_else(|| ApiError::not_found("vault account", id))
 }

@@ -7,7 +7,6 @@ use super::errors::ApiError;
 use super::json;
 use super::once::{self, Begun};
 use super::whole::whole;
-use crate::asset;
 use crate::ceremony::{ChangeRecord, Payload};
 use crate::changes::{UNMANAGED_WALLET, Wish, new_id};
 use crate::clock::now_ms;
@@ -18,6 +17,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use countersign_wire::evm::Asset;
 use serde::Deserialize;
 use serde_json::{Value, json as value};
 use std::sync::Arc;
@@ -145,7 +145,7 @@ pub async fn create_address(
 ) -> Result<Response, ApiError> {
     caller.require(&EDITORS)?;
     let new: NewAddress = json::body(&caller.body)?;
-    let asset = asset::find(&asset).ok_or_else(|| ApiError::not_found("supported asset", &asset))?;
+    let asset = Asset::find(&asset).ok_or_else(|| ApiError::not_found("supported asset", &asset))?;
     let address = evm::address(&new.address).map_err(ApiError::malformed)?.to_checksum(None);
     let tag = new.tag.as_deref().filter(|tag| !tag.is_empty()).map(|tag| json::name("tag", tag)).transpose()?;
     whole(async move { add_address(&app, &caller, id, asset.id, address, tag).await }).await

@@ -6,7 +6,6 @@ use super::errors::ApiError;
 use super::once::{self, Begun};
 use super::whole::whole;
 use super::{json, keys, vault as accounts};
-use crate::asset::{self, Asset, OPERATIONS, OPERATIONS_WITHOUT_RAW};
 use crate::ceremony::{Input, KeyRecord};
 use crate::clock::now_ms;
 use crate::store::users::UserRole;
@@ -19,6 +18,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use countersign_wire::certificate::KeyCertificate;
+use countersign_wire::evm::Asset;
 use countersign_wire::key::{Algorithm, KeyPurpose, KeyStatus, Operation};
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::{List, Text};
@@ -27,6 +27,12 @@ use sqlx::SqliteConnection;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What a new key of every asset is made for.
+const OPERATIONS: [Operation; 4] =
+    [Operation::Raw, Operation::TypedMessage, Operation::Transfer, Operation::ContractCall];
+/// The same where no operator allows bare hashes.
+const OPERATIONS_WITHOUT_RAW: [Operation; 3] = [Operation::TypedMessage, Operation::Transfer, Operation::ContractCall];
 
 /// How an asset of a vault account is shown. Balances are the chain's to say, not this workspace's.
 pub fn shown(wallet: &Wallet) -> Value {
@@ -38,7 +44,7 @@ pub fn shown(wallet: &Wallet) -> Value {
 }
 
 fn known_asset(id: &str) -> Result<Asset, ApiError> {
-    asset::find(id).ok_or_else(|| ApiError::not_found("supported asset", id))
+    Asset::find(id).ok_or_else(|| ApiError::not_found("supported asset", id))
 }
 
 async fn wallet_of(app: &App, id: &str, asset: &str) -> Result<Wallet, ApiError> {

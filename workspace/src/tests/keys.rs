@@ -42,7 +42,7 @@ async fn a_key_that_is_there_is_found_while_somebody_else_writes() {
     let stack = stack().await;
     let wallet = with_address(&stack).await;
     let app = &stack.running.app;
-    let eth = crate::asset::find("ETH").unwrap();
+    let eth = countersign_wire::evm::Asset::find("ETH").unwrap();
     let writing = app.store.write().await.unwrap();
     let until = Instant::now() + Duration::from_secs(60);
     let key = crate::http::wallets::ready_key(app, 0, &eth, until).await.unwrap();

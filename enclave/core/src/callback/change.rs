@@ -2,12 +2,12 @@
 
 use super::question::Question;
 use super::request::uuid;
-use crate::intent::MAX_EXACT_NUMBER;
 use borsh::BorshSerialize;
 use countersign_token::strict_json;
 use countersign_wire::Message;
 use countersign_wire::callback::ConfigChange;
 use countersign_wire::ids::PairingId;
+use countersign_wire::limits::MAX_EXACT_NUMBER;
 use countersign_wire::message::digest_of;
 use countersign_wire::refusal::{Code, Refusal};
 use serde::Serialize;

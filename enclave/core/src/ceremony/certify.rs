@@ -7,9 +7,9 @@ use crate::state::{Agreed, VaultRecord};
 use countersign_mpc::public;
 use countersign_wire::ceremony::CosignerMessage;
 use countersign_wire::certificate::KeyCertificate;
+use countersign_wire::evm::Asset;
 use countersign_wire::group::Role;
 use countersign_wire::ids::KeyId;
-use countersign_wire::key::DerivationPath;
 use countersign_wire::refusal::{Code, Refusal};
 use countersign_wire::{List, Signed, Text};
 
@@ -32,7 +32,7 @@ impl PairingState {
         if self.record.role != Role::Customer {
             return Err(Refusal::new(Code::NotAllowed, "key certificates come from the customer's co-signer"));
         }
-        let known = intent::asset(asset)
+        let known = Asset::find(asset)
             .ok_or_else(|| Refusal::new(Code::Malformed, format!("asset {asset} is not supported")))?;
         let key = self.keys.get(&id).filter(|k| k.agreed == Agreed::Published);
         let key = key.ok_or_else(|| Refusal::new(Code::NotFound, format!("no published key {id}")))?;
@@ -42,7 +42,8 @@ impl PairingState {
             return Err(Refusal::new(Code::PurposeMismatch, detail));
         }
         let internal = |e: String| Refusal::new(Code::Internal, e);
-        let path = DerivationPath::vault(known.coin_type, vault_account, 0, 0)
+        let path = known
+            .path(vault_account)
             .map_err(|e| Refusal::new(Code::Malformed, format!("vault account {vault_account}: {e}")))?;
         let public_key =
             public::derive(&key.public_key, &key.chain_code, &path).map_err(|e| internal(e.to_string()))?;

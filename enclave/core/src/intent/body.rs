@@ -3,13 +3,13 @@
 //! Every co-signer does this for itself from the client's own bytes. A member that this code does not know is refused:
 //! it could mean something about what is signed that would then be ignored.
 
-use super::asset::{Asset, asset};
 use super::decoded::{Decoded, Message, Written};
 use super::evm;
 use super::keccak::keccak256;
 use super::message;
 use countersign_token::strict_json;
 use countersign_wire::Text;
+use countersign_wire::evm::Asset;
 use countersign_wire::key::{DerivationPath, Operation};
 use countersign_wire::limits::{MAX_NAME_BYTES, MAX_REQUEST_BODY_BYTES};
 use countersign_wire::refusal::{Code, Refusal};
@@ -87,8 +87,8 @@ pub fn decode(body: &[u8], unsigned: Option<&[u8]>) -> Result<Decoded, Refusal> 
             "a transaction that the workspace built belongs to a TRANSFER, not a {operation}"
         )));
     }
-    let asset =
-        asset(&common.asset_id).ok_or_else(|| malformed(format!("asset {:?} is not supported", common.asset_id)))?;
+    let asset = Asset::find(&common.asset_id)
+        .ok_or_else(|| malformed(format!("asset {:?} is not supported", common.asset_id)))?;
     let vault_account = vault_account(&common.source)?;
     let mut chosen = Vec::new();
     let signed = match operation {
@@ -185,8 +185,7 @@ fn transaction_of(
     unsigned: Vec<u8>,
     transaction: evm::UnsignedTransaction,
 ) -> Result<Signed, Refusal> {
-    let path = DerivationPath::vault(asset.coin_type, vault_account, 0, 0)
-        .map_err(|e| malformed(format!("vault account: {e}")))?;
+    let path = asset.path(vault_account).map_err(|e| malformed(format!("vault account: {e}")))?;
     let digest = keccak256(&unsigned);
     let message = Message { written: Written::Transaction(Box::new(transaction)), hashed: Some(unsigned) };
     Ok(Signed { path, digest, message })

@@ -1,9 +1,9 @@
 //! A request as this co-signer understands it.
 
-use super::asset::Asset;
 use super::eip712::TypedData;
 use super::evm::UnsignedTransaction;
 use countersign_wire::Text;
+use countersign_wire::evm::Asset;
 use countersign_wire::key::{DerivationPath, Operation};
 use countersign_wire::limits::MAX_NAME_BYTES;
 use countersign_wire::transaction::Digest;

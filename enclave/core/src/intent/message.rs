@@ -1,6 +1,5 @@
 //! `RAW` and `TYPED_MESSAGE`: hashes, messages and typed data, each with the derivation path that signs it.
 
-use super::asset::Asset;
 use super::body::{Signed, malformed};
 use super::decoded::{self, Written};
 use super::eip191;
@@ -8,6 +7,7 @@ use super::eip712::TypedData;
 use super::evm::u256::U256;
 use super::keccak::keccak256;
 use countersign_token::strict_json;
+use countersign_wire::evm::Asset;
 use countersign_wire::key::{Algorithm, DerivationPath, Operation};
 use countersign_wire::limits::MAX_DIGESTS;
 use countersign_wire::refusal::{Code, Refusal};

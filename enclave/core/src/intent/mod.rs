@@ -1,6 +1,5 @@
 //! What a client asked for: its request's body decoded into what would be signed, and the proof that the client asked.
 
-mod asset;
 mod body;
 mod decoded;
 mod eip191;
@@ -10,11 +9,9 @@ mod keccak;
 mod message;
 mod token;
 
-pub use asset::asset;
 pub use body::decode;
 pub use decoded::{Decoded, Message, Written};
 pub(crate) use eip191::enveloped as eip191_enveloped;
-pub(crate) use eip712::MAX_EXACT_NUMBER;
 pub use evm::address::{checksummed, ethereum_address};
 pub use evm::amount::decimal;
 #[cfg(test)]

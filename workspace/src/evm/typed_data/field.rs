@@ -1,14 +1,7 @@
 //! The type of a member, as documents write it.
 
 use super::error::{TypedDataError, shown};
-use super::types::DOMAIN;
-
-/// Bytes of a name of a type or a member.
-pub const MAX_IDENTIFIER_BYTES: usize = 128;
-/// Dimensions of an array.
-pub const MAX_DIMENSIONS: usize = 4;
-/// Items of one array.
-pub const MAX_ARRAY_ITEMS: usize = 4096;
+use countersign_wire::evm::{DOMAIN, MAX_ARRAY_ITEMS, MAX_DIMENSIONS, MAX_IDENTIFIER_BYTES};
 
 /// What a member holds, or the items of its arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,12 +13,13 @@ pub use error::TypedDataError;
 
 use alloy_dyn_abi::TypedData;
 use alloy_primitives::U256;
+use countersign_wire::evm::{DOMAIN, DOMAIN_MEMBERS};
 use countersign_wire::transaction::Digest;
 use error::shown;
 use field::Field;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use types::{DOMAIN, DOMAIN_MEMBERS, Member, Types};
+use types::{Member, Types};
 use value::Reader;
 
 fn object<'v>(value: &'v Value, expected: &'static str) -> Result<&'v Map<String, Value>, TypedDataError> {

@@ -1,8 +1,8 @@
 //! What typed data is hashed to, and what it is refused for.
 
-use super::field::{MAX_ARRAY_ITEMS, MAX_DIMENSIONS};
-use super::types::{MAX_DEPTH, MAX_MEMBERS, MAX_NODES, MAX_TYPES};
+use super::types::MAX_NODES;
 use super::*;
+use countersign_wire::evm::{MAX_ARRAY_ITEMS, MAX_DEPTH, MAX_DIMENSIONS, MAX_MEMBERS, MAX_TYPES};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

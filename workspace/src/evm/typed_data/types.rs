@@ -5,28 +5,12 @@
 
 use super::error::{TypedDataError, shown};
 use super::field::{Base, Field, is_member_name, is_type_name};
+use countersign_wire::evm::{DOMAIN, MAX_DEPTH, MAX_MEMBERS, MAX_TYPES};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Types of one document, its domain's among them.
-pub const MAX_TYPES: usize = 64;
-/// Members of one type.
-pub const MAX_MEMBERS: usize = 64;
-/// Types within types.
-pub const MAX_DEPTH: usize = 16;
 /// Nodes of the tree that one type expands to: itself, its members and their arrays, all the way down.
 pub const MAX_NODES: usize = 4096;
-
-/// The type of a domain.
-pub const DOMAIN: &str = "EIP712Domain";
-/// The members that a domain may have, in the order of the standard.
-pub const DOMAIN_MEMBERS: [(&str, &str); 5] = [
-    ("name", "string"),
-    ("version", "string"),
-    ("chainId", "uint256"),
-    ("verifyingContract", "address"),
-    ("salt", "bytes32"),
-];
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]

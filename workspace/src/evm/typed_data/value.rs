@@ -2,13 +2,13 @@
 //! refused.
 
 use super::error::TypedDataError;
-use super::field::{Base, MAX_ARRAY_ITEMS};
+use super::field::Base;
 use super::types::{Member, Types};
 use alloy_primitives::U256;
+use countersign_wire::evm::MAX_ARRAY_ITEMS;
+use countersign_wire::limits::MAX_EXACT_NUMBER;
 use serde_json::{Map, Value};
 
-/// Greatest magnitude of a JSON number: every reader has those up to 2^53 - 1 exactly, some round what is above.
-const MAX_EXACT: u64 = (1 << 53) - 1;
 /// Bytes of types that are hashed: all of them may be, once for every structure in the message.
 const MAX_HASHED_TYPE_BYTES: usize = 16 * 1024 * 1024;
 /// Digits of the greatest number of 256 bits.
@@ -69,10 +69,10 @@ impl<'t> Reader<'t> {
             }
             Base::Bytes | Base::FixedBytes(_) => Ok(()),
             Base::Uint(bits) if unsigned(value).is_none_or(|number| number.bit_len() > bits) => expected(format!(
-                "a whole number of {bits} bits, not negative, as a text where it is above {MAX_EXACT} (2^53 - 1)"
+                "a whole number of {bits} bits, not negative, as a text where it is above {MAX_EXACT_NUMBER} (2^53 - 1)"
             )),
             Base::Int(bits) if !is_signed(value, bits) => expected(format!(
-                "a whole number of {bits} bits with its sign, as a text where it is beyond {MAX_EXACT} (2^53 - 1)"
+                "a whole number of {bits} bits with its sign, as a text where it is beyond {MAX_EXACT_NUMBER} (2^53 - 1)"
             )),
             Base::Uint(_) | Base::Int(_) => Ok(()),
             Base::Struct(name) => match value {
@@ -125,7 +125,7 @@ fn decimal(digits: &str) -> Option<U256> {
 /// A whole JSON number that every reader has exactly, decimal digits, or `0x` and hexadecimal digits.
 pub fn unsigned(value: &Value) -> Option<U256> {
     match value {
-        Value::Number(number) => number.as_u64().filter(|number| *number <= MAX_EXACT).map(U256::from),
+        Value::Number(number) => number.as_u64().filter(|number| *number <= MAX_EXACT_NUMBER).map(U256::from),
         Value::String(text) => match text.strip_prefix("0x") {
             Some(digits) => {
                 let fits =
@@ -143,7 +143,7 @@ fn below_zero(value: &Value) -> Option<U256> {
     match value {
         Value::Number(number) => {
             let number = number.as_i64().filter(|number| *number < 0)?.unsigned_abs();
-            (number <= MAX_EXACT).then(|| U256::from(number))
+            (number <= MAX_EXACT_NUMBER).then(|| U256::from(number))
         }
         Value::String(text) => decimal(text.strip_prefix('-')?).filter(|number| !number.is_zero()),
         _ => None,

@@ -1,14 +1,7 @@
 //! The types of typed data's members, as documents write them.
 
 use super::TypedDataError;
-use super::types::DOMAIN;
-
-/// Bytes of a name of a type or a member.
-pub const MAX_IDENTIFIER_BYTES: usize = 128;
-/// Dimensions of an array.
-pub const MAX_DIMENSIONS: usize = 4;
-/// Items of one array.
-pub const MAX_ARRAY_ITEMS: usize = 4096;
+use countersign_wire::evm::{DOMAIN, MAX_ARRAY_ITEMS, MAX_DIMENSIONS, MAX_IDENTIFIER_BYTES};
 
 /// What a member holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

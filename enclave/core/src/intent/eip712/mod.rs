@@ -6,14 +6,13 @@ mod tests;
 mod types;
 mod value;
 
-pub use value::MAX_EXACT_NUMBER;
-
 use crate::intent::evm::u256::U256;
 use countersign_token::strict_json;
+use countersign_wire::evm::{DOMAIN, DOMAIN_MEMBERS};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use types::{DOMAIN, DOMAIN_MEMBERS, Types, WrittenMember};
+use types::{Types, WrittenMember};
 
 /// Typed data, hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]

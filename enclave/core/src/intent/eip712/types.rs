@@ -2,27 +2,10 @@
 
 use super::TypedDataError;
 use super::field::{FieldType, is_identifier, is_reserved};
+use countersign_wire::evm::{DOMAIN, DOMAIN_MEMBERS, MAX_DEPTH, MAX_MEMBERS, MAX_TYPES};
 use serde::Deserialize;
 use sha3::{Digest as _, Keccak256};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Types of one document.
-pub const MAX_TYPES: usize = 64;
-/// Members of one type.
-pub const MAX_MEMBERS: usize = 64;
-/// Types within types.
-pub const MAX_DEPTH: usize = 16;
-
-/// The type of a domain.
-pub const DOMAIN: &str = "EIP712Domain";
-/// The members that a domain may have, in the order of the standard.
-pub const DOMAIN_MEMBERS: [(&str, &str); 5] = [
-    ("name", "string"),
-    ("version", "string"),
-    ("chainId", "uint256"),
-    ("verifyingContract", "address"),
-    ("salt", "bytes32"),
-];
 
 /// A member as a document writes it.
 #[derive(Debug, Clone, Deserialize)]
@@ -179,7 +162,7 @@ fn check_type_name(name: &str) -> Result<(), TypedDataError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::intent::eip712::field::MAX_IDENTIFIER_BYTES;
+    use countersign_wire::evm::MAX_IDENTIFIER_BYTES;
     use serde_json::{Value, json};
 
     fn types(written: Value) -> Result<Types, TypedDataError> {

@@ -1,10 +1,12 @@
 //! The values of typed data: one 32-byte word each (EIP-712, "Definition of encodeData").
 
 use super::TypedDataError;
-use super::field::{FieldType, MAX_ARRAY_ITEMS};
+use super::field::FieldType;
 use super::types::Types;
 use crate::intent::evm::address::address;
 use crate::intent::evm::u256::U256;
+use countersign_wire::evm::MAX_ARRAY_ITEMS;
+use countersign_wire::limits::MAX_EXACT_NUMBER;
 use serde_json::{Map, Value};
 use sha3::{Digest as _, Keccak256};
 
@@ -86,9 +88,6 @@ fn fixed_bytes(value: &Value, length: usize) -> Option<Word> {
     word.get_mut(..length)?.copy_from_slice(&bytes);
     Some(word)
 }
-
-/// The largest number that every reader of JSON takes exactly (RFC 8259, section 6). Larger ones are texts.
-pub const MAX_EXACT_NUMBER: u64 = (1 << 53) - 1;
 
 /// A whole JSON number that is exact everywhere, decimal digits, or `0x` and hexadecimal digits.
 pub fn unsigned(value: &Value) -> Option<U256> {

@@ -3,8 +3,8 @@
 use super::amount::{decimal, written};
 use super::destination::Destination;
 use super::{UnsignedTransaction, admitted, differs};
-use crate::intent::asset::Asset;
 use countersign_token::strict_json;
+use countersign_wire::evm::Asset;
 use countersign_wire::limits::MAX_UNSIGNED_BYTES;
 use countersign_wire::refusal::{Code, Refusal};
 use serde::Deserialize;

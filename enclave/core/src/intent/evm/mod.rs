@@ -17,8 +17,8 @@ pub(super) use contract_call::contract_call;
 pub use transaction::UnsignedTransaction;
 pub(super) use transfer::transfer;
 
-use super::asset::Asset;
 use amount::decimal;
+use countersign_wire::evm::Asset;
 use countersign_wire::refusal::{Code, Refusal};
 use u256::U256;
 

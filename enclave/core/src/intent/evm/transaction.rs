@@ -3,12 +3,8 @@
 use super::address::Address;
 use super::rlp::{Reader, RlpError};
 use super::u256::U256;
+use countersign_wire::evm::{MAX_ACCESSED_ADDRESSES, MAX_ACCESSED_KEYS};
 use countersign_wire::limits::MAX_UNSIGNED_BYTES;
-
-/// Addresses in one access list.
-pub const MAX_ACCESSED_ADDRESSES: usize = 128;
-/// Storage keys in one access list, of all its addresses.
-pub const MAX_ACCESSED_KEYS: usize = 256;
 
 /// What would be signed, field by field.
 #[derive(Debug, Clone, PartialEq, Eq)]

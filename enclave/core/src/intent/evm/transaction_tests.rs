@@ -9,6 +9,7 @@ use crate::intent::keccak::keccak256;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxLegacy};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address as TheirAddress, B256, TxKind, U256 as Theirs};
+use countersign_wire::evm::{MAX_ACCESSED_ADDRESSES, MAX_ACCESSED_KEYS};
 use countersign_wire::limits::MAX_UNSIGNED_BYTES;
 use proptest::prelude::*;
 
