@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::signing::Signing;
 use super::timers::{Owner, Timers};
 use super::users::CosignerUsers;
-use countersign_wire::ceremony::CosignerMessage;
+use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
 use countersign_wire::group::Group;
 use countersign_wire::ids::{BootId, ChangeId, GroupId, KeyId, PartyId, SessionId, TransactionId, WorkspaceId};
 use countersign_wire::key::KeyPurpose;
@@ -270,7 +270,10 @@ impl Coordinator {
             return;
         }
         let Some(owner) = self.owner_of(message) else { return };
-        let Some(concerned) = self.ceremony(&owner).map(|c| c.concerns(&from)) else { return };
+        let Some(concerned) = self.ceremony(&owner).map(|c| c.concerns(&from)) else {
+            self.withdraw_ended(effects, from, message);
+            return;
+        };
         if concerned {
             self.visit(entropy, effects, &owner, |ceremony, ctx| {
                 ceremony.receive(ctx, from, message);
@@ -279,6 +282,16 @@ impl Coordinator {
         } else {
             let why = "expected messages about its own groups, keys and transactions, got one about others'".to_owned();
             effects.push(Effect::Report(Report::BadMessage { from, why }));
+        }
+    }
+
+    /// A co-signer still asks its handler about a transaction that has ended: the word that it has was lost.
+    fn withdraw_ended(&self, effects: &mut Vec<Effect>, from: PartyId, message: &CosignerMessage) {
+        if let CosignerMessage::AuthorisationWaiting { transaction, .. } = *message
+            && self.parties.is_connected(&from)
+        {
+            let message = Box::new(WorkspaceMessage::Withdraw { transaction });
+            effects.push(Effect::Send { to: from, message });
         }
     }
 

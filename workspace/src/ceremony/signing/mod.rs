@@ -110,7 +110,7 @@ impl Signing {
     }
 
     /// The customer's co-signer was asked and has not authorised: it stops asking the handler. Said once, where the link is
-    /// up; an Authorisation that comes all the same finds the transaction ended.
+    /// up, and once more when the co-signer says that it still waits.
     fn withdraw(&self, ctx: &mut Context<'_>) {
         if self.record.status == TransactionStatus::PendingAuthorization
             && let Some(customer) = self.group.customer()

@@ -29,14 +29,29 @@ fn cancel(world: &mut World) {
 fn a_cancelled_transaction_is_withdrawn_once_from_the_customers_co_signer_alone() {
     let mut world = ready_world(3);
     pending(&mut world);
-    let asked = |w: &World| w.parties[&customer(w)].asked_handler.contains_key(&TX);
-    assert!(world.run(MINUTE_MS, asked));
+    assert!(world.run(MINUTE_MS, |w| w.disk.transactions[&TX].waiting));
     assert_eq!(status(&world), TransactionStatus::PendingAuthorization);
     cancel(&mut world);
     assert_eq!(told(&world), [TX]);
     for cloud in clouds(&world) {
         assert!(world.parties[&cloud].withdrawn.is_empty());
     }
+}
+
+#[test]
+fn a_co_signer_that_still_waits_for_its_handler_hears_again_that_the_transaction_ended() {
+    let mut world = ready_world(3);
+    pending(&mut world);
+    let id = customer(&world);
+    world.parties[&id].control.lock().unwrap().retries = 5;
+    assert!(world.run(MINUTE_MS, |w| status(w) == TransactionStatus::PendingAuthorization));
+    world.run(MINUTE_MS, |_| false);
+    world.take_down(id);
+    cancel(&mut world);
+    assert!(told(&world).is_empty());
+    world.bring_up(id);
+    world.run(120 * MINUTE_MS, |_| false);
+    assert_eq!(told(&world), [TX]);
 }
 
 #[test]
