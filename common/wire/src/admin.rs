@@ -90,7 +90,7 @@ pub enum Done {
         party: PartyId,
         /// Of which workspace.
         workspace: WorkspaceId,
-        /// The key with which requests to handlers are signed, SubjectPublicKeyInfo DER.
+        /// The key with which requests to its handler are signed, SubjectPublicKeyInfo DER.
         callback_public_key: Bytes<MAX_DER_BYTES>,
     },
     /// An initiator was added or replaced.

@@ -2,10 +2,10 @@
 
 use super::{CUSTOMER, hostile, restart, set, status};
 use cosigner_core::{HttpProtocol, ServerSeen};
-use countersign_tests::simulator::{SimulatedHandler, World};
+use countersign_tests::simulator::{SimulatedHandler, World, add_user};
 use countersign_token::{SigningKey, generate_p256, public_spki_der_of};
 use countersign_wire::admin::{AdminRequest, AdminResponse, Done};
-use countersign_wire::command::{ApprovalSetting, Change, Handler, HandlerTls};
+use countersign_wire::command::{AddUser, ApprovalSetting, Change, Handler, HandlerTls};
 use countersign_wire::host_link::{Counter, CounterValue};
 use countersign_wire::refusal::Code;
 use countersign_wire::{Bytes, List, Text};
@@ -79,6 +79,31 @@ fn a_request_key_of_its_own_signs_what_the_handler_gets_and_lasts() {
     world.known_to_handler = Some(key.public().clone());
     let request = world.request(1, "hello", "fine");
     assert!(world.authorise(CUSTOMER, &request).is_ok(), "signed with it, as the handler saw");
+}
+
+#[test]
+fn an_api_user_that_is_added_with_a_request_key_of_its_own_has_it_beside_the_pairings() {
+    let mut world = hostile();
+    let pairings = status(&mut world).request_key;
+    let secret = generate_p256().unwrap().to_vec();
+    let key = SigningKey::from_pkcs8_der(&secret).unwrap();
+    world.callback_key = Some(secret);
+    restart(&mut world);
+    world.run(1_000, |_| false);
+    let own = Handler { own_request_key: true, ..world.handler.settings() };
+    let add =
+        AddUser { approval: ApprovalSetting::Handler(own), ..add_user(&world, CUSTOMER, "own-key", "jti-own-key") };
+    let answer = world.operator(CUSTOMER, Change::AddUser(Box::new(add)));
+    let AdminResponse::Done(Done::UserAdded { user, pairing, callback_public_key, .. }) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(*callback_public_key, *key.public().spki_der(), "what is given to the handler");
+    restart(&mut world);
+    match world.ask_admin(CUSTOMER, &AdminRequest::Callback { pairing, user }) {
+        AdminResponse::Callback(seen) => assert!(seen.own_request_key && seen.request_key == callback_public_key),
+        other => panic!("no status: {other:?}"),
+    }
+    assert_eq!(status(&mut world).request_key, pairings, "the other API user's requests are signed as before");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::state::{Secret, UsedToken, User};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use countersign_channel::StaticKey;
-use countersign_token::{PublicKey, SigningKey, verify as jws_verify};
+use countersign_token::{PublicKey, verify as jws_verify};
 use countersign_wire::admin::Done;
 use countersign_wire::command::{AddUser, ApprovalSetting};
 use countersign_wire::group::Role;
@@ -24,7 +24,7 @@ use countersign_wire::pairing_http::{
     workspace_fingerprint,
 };
 use countersign_wire::refusal::{Code, Refusal};
-use countersign_wire::{Bytes, List, SigningIdentity};
+use countersign_wire::{List, SigningIdentity};
 use std::collections::btree_map::Entry;
 
 /// An `add-user` under way.
@@ -78,12 +78,13 @@ impl Serving {
         }
         let claims = TokenClaims::parse(&add.token)?;
         let is_known =
-            |p: &&PairingState| p.record.workspace == claims.workspace && p.record.fingerprint == add.workspace;
-        let known = self.pairings.values().find(is_known);
+            |p: &PairingState| p.record.workspace == claims.workspace && p.record.fingerprint == add.workspace;
         let was_used = self.used_tokens.contains_key(claims.jti.as_str());
-        if let Some(known) = known.filter(|p| p.record.user(&claims.user).is_some()) {
-            return self.added_before(known, &add, &claims, was_used).map(Some);
+        let has_user = |p: &&mut PairingState| is_known(p) && p.record.user(&claims.user).is_some();
+        if let Some(known) = self.pairings.values_mut().find(has_user) {
+            return added_before(known, &add, &claims, was_used).map(Some);
         }
+        let known = self.pairings.values().find(|p| is_known(p));
         claims.check_time(cx.now)?;
         if was_used {
             return Err(Refusal::new(Code::TokenUsed, "this pairing token was used: get a new one"));
@@ -117,26 +118,6 @@ impl Serving {
             offered_before,
         });
         self.continue_add_user(cx, callback_key).map(|()| None)
-    }
-
-    /// The API user is there already: perhaps only the answer that said so was lost.
-    fn added_before(
-        &self,
-        known: &PairingState,
-        add: &AddUser,
-        claims: &TokenClaims,
-        was_used: bool,
-    ) -> Result<Done, Refusal> {
-        if was_used && is_added_as_asked(&known.record, add, claims) {
-            return user_added(known, claims.user.clone());
-        }
-        check_same_pairing(&known.record, add, claims)?;
-        let detail = format!(
-            "API user {} is added to this co-signer already, and a pairing token does not change it: see `cosigner \
-             get-status` and `cosigner list-users`",
-            claims.user
-        );
-        Err(Refusal::new(Code::Conflict, detail))
     }
 
     /// Goes on as soon as there are the keys for callback requests: a new pairing's, and the API user's own where its handler
@@ -189,6 +170,7 @@ impl Serving {
         users.retain(|known| known.id != user.id);
         users.push(user);
         users.sort_by(|a, b| a.id.cmp(&b.id));
+        pairing.request_keys.forget();
         pairing.record.users = List::new(users).map_err(|e| Refusal::new(Code::Busy, format!("API users: {e}")))?;
         pairing.save(cx);
         let endpoint = Endpoint {
@@ -357,14 +339,32 @@ fn resumable(refusal: Refusal) -> Refusal {
     Refusal::new(refusal.code, detail)
 }
 
-fn user_added(pairing: &PairingState, user: ApiUserId) -> Result<Done, Refusal> {
-    let internal = |e: String| Refusal::new(Code::Internal, e);
-    let key = SigningKey::from_pkcs8_der(pairing.record.callback_key.expose()).map_err(|e| internal(e.to_string()))?;
+/// The API user is there already: perhaps only the answer that said so was lost.
+fn added_before(
+    known: &mut PairingState,
+    add: &AddUser,
+    claims: &TokenClaims,
+    was_used: bool,
+) -> Result<Done, Refusal> {
+    if was_used && is_added_as_asked(&known.record, add, claims) {
+        return user_added(known, claims.user.clone());
+    }
+    check_same_pairing(&known.record, add, claims)?;
+    let detail = format!(
+        "API user {} is added to this co-signer already, and a pairing token does not change it: see `cosigner \
+         get-status` and `cosigner list-users`",
+        claims.user
+    );
+    Err(Refusal::new(Code::Conflict, detail))
+}
+
+fn user_added(pairing: &mut PairingState, user: ApiUserId) -> Result<Done, Refusal> {
+    let callback_public_key = pairing.request_public_key(&user)?;
     Ok(Done::UserAdded {
         user,
         pairing: pairing.record.id,
         party: pairing.party(),
         workspace: pairing.record.workspace,
-        callback_public_key: Bytes::new(key.public().spki_der()).map_err(|e| internal(e.to_string()))?,
+        callback_public_key,
     })
 }
