@@ -24,5 +24,5 @@ pub mod workspace;
 pub use asking::Ask;
 pub use client::{ApiError, Client};
 pub use error::StackError;
-pub use stack::{Approval, Options, Pairing, Stack};
+pub use stack::{Approval, Material, Options, Pairing, Stack};
 pub use system::{Setup, System};

@@ -6,6 +6,7 @@ use crate::files::{MAX_SOCKET_PATH_BYTES, create_folder};
 use crate::process::Plan;
 use crate::processes::Processes;
 use crate::programs;
+use crate::stack::Material;
 use crate::wait::{Seen, until};
 use serde_json::Value;
 use std::fs;
@@ -115,12 +116,13 @@ impl Member {
         self.folder.join("sealing.key")
     }
 
-    /// Starts host and enclave and waits until the enclave serves. `test_primes`: take the committed primes of this number.
+    /// Starts host and enclave and waits until the enclave serves. `index` is the co-signer's number in the stack.
     pub async fn launch(
         &mut self,
         processes: &mut Processes,
         around: &Surroundings,
-        test_primes: Option<usize>,
+        index: usize,
+        material: Material,
     ) -> Result<(), StackError> {
         let config = self.folder.join("host.toml");
         let ready = self.folder.join("host.ready.json");
@@ -141,8 +143,11 @@ impl Member {
         if let Some(authority) = &around.public_root {
             arguments.extend(["--public-root".into(), authority.into()]);
         }
-        if let Some(index) = test_primes {
+        if material != Material::Own {
             arguments.extend(["--test-primes".into(), index.to_string().into()]);
+        }
+        if material == Material::TestAuxInfo {
+            arguments.push("--test-aux-info".into());
         }
         let enclave = Plan {
             name: self.enclave(),

@@ -56,6 +56,17 @@ pub struct Stack {
     _sockets: Option<tempfile::TempDir>,
 }
 
+/// What a group needs before it can make keys, and what takes long to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Material {
+    /// Co-signers make their safe primes and the auxiliary information.
+    Own,
+    /// They take committed safe primes, which everybody knows, and make the auxiliary information.
+    TestPrimes,
+    /// In groups of three they take committed auxiliary information, too.
+    TestAuxInfo,
+}
+
 /// Options of [`Stack::start`].
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -63,8 +74,8 @@ pub struct Options {
     pub clouds: usize,
     /// Workspaces.
     pub workspaces: usize,
-    /// Take the committed test primes: everybody knows them.
-    pub test_primes: bool,
+    /// What co-signers make themselves, and what they are given.
+    pub material: Material,
     /// Enclaves take the stack's own authority for a public one.
     pub public_root: bool,
     /// What ends whoever started it from outside (an interrupt of the terminal, a test runner that ends a test) leaves its
@@ -74,7 +85,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clouds: 2, workspaces: 1, test_primes: true, public_root: false, outlives_terminal: false }
+        Self { clouds: 2, workspaces: 1, material: Material::TestAuxInfo, public_root: false, outlives_terminal: false }
     }
 }
 
@@ -113,7 +124,7 @@ impl Stack {
             stack.start_workspace(index).await?;
         }
         for index in 0..=options.clouds {
-            stack.start_member(index, options.test_primes.then_some(index)).await?;
+            stack.start_member(index, options.material).await?;
         }
         for member in &stack.members {
             member.connected(&stack.http).await?;
@@ -129,13 +140,13 @@ impl Stack {
         Ok(())
     }
 
-    async fn start_member(&mut self, index: usize, test_primes: Option<usize>) -> Result<(), StackError> {
+    async fn start_member(&mut self, index: usize, material: Material) -> Result<(), StackError> {
         let (name, role) = match index {
             0 => ("customer".to_owned(), Role::Customer),
             n => (format!("cloud-{n}"), Role::Cloud),
         };
         let mut member = Member::new(&name, role, &self.around)?;
-        member.launch(&mut self.processes, &self.around, test_primes).await?;
+        member.launch(&mut self.processes, &self.around, index, material).await?;
         self.members.push(member);
         Ok(())
     }

@@ -34,6 +34,9 @@ pub struct Run {
     /// Take the committed safe primes of this number instead of making own ones. They are public.
     #[arg(long, value_name = "INDEX")]
     pub test_primes: Option<usize>,
+    /// Take the committed auxiliary information in groups of three instead of making it together. It is public.
+    #[arg(long)]
+    pub test_aux_info: bool,
     /// Take this authority (PEM) for a public one, beside those that are: for callback handlers of tests.
     #[arg(long, value_name = "FILE")]
     pub public_root: Option<PathBuf>,

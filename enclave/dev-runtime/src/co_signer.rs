@@ -6,13 +6,13 @@ use crate::system_clock::SystemClock;
 use crate::warn;
 use anyhow::{Context, Result, anyhow};
 use cosigner_core::{Capabilities, Core};
-use cosigner_dev::{DevelopmentRoot, FileKeyProvider, SoftwareNsm, measure_executable, test_primes};
+use cosigner_dev::{DevelopmentRoot, FileKeyProvider, SoftwareNsm, WithTestAuxInfo, measure_executable, test_primes};
 use cosigner_enclave::Parts;
 use cosigner_enclave::clock::{Clock, ReadClock};
 use cosigner_enclave::core_dumps;
 use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::transport::Unix;
-use countersign_mpc::Cggmp24;
+use countersign_mpc::{Cggmp24, Scheme};
 use countersign_wire::command::Measurements;
 use rand_core::OsRng;
 use std::path::{Path, absolute};
@@ -39,6 +39,12 @@ pub fn run(arguments: &Run) -> Result<ExitCode> {
             Some(test_primes(index).context("--test-primes")?)
         }
         None => None,
+    };
+    let scheme: Arc<dyn Scheme> = if arguments.test_aux_info {
+        warn("COMMITTED AUXILIARY INFORMATION: everybody knows it, so keys of groups of three are nobody's secret");
+        Arc::new(WithTestAuxInfo(Cggmp24))
+    } else {
+        Arc::new(Cggmp24)
     };
     let root = DevelopmentRoot::load(&arguments.development_root)
         .context("no development root; `cosigner-enclave-dev make-root DIR` makes one")?;
@@ -70,7 +76,7 @@ pub fn run(arguments: &Run) -> Result<ExitCode> {
         transport: Unix { path: absolute(&arguments.host_socket).context("--host-socket")? },
         key_service: FileKeys(keys),
         entropy: Box::new(OsRng),
-        scheme: Arc::new(Cggmp24),
+        scheme,
         boot,
         version: VERSION,
         public_roots: public_roots(arguments.public_root.as_deref())?,

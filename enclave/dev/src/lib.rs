@@ -13,6 +13,7 @@ mod measure;
 mod nsm;
 mod private_file;
 mod root;
+mod scheme;
 
 pub use document::{DocumentContent, DocumentSigner};
 pub use error::DevError;
@@ -21,3 +22,4 @@ pub use key_file::{FileKeyProvider, NewDataKey, WRAPPED_KEY_BYTES};
 pub use measure::measure_executable;
 pub use nsm::SoftwareNsm;
 pub use root::{CERTIFICATE_FILE, DevelopmentRoot, KEY_FILE};
+pub use scheme::WithTestAuxInfo;

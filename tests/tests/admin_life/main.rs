@@ -13,7 +13,7 @@ use countersign_stack::keys::{Algorithm, KeyPair};
 use countersign_stack::member::{Member, Role};
 use countersign_stack::wait::{Seen, until};
 use countersign_stack::workspace::{ApiUser, VaultAccount};
-use countersign_stack::{Ask, Setup, StackError, System};
+use countersign_stack::{Ask, Material, Setup, StackError, System};
 use handler::{Scripted, Stale};
 use outputs::compare;
 use scripted_handler::{Answer, Flaw, Server};
@@ -253,7 +253,7 @@ async fn pairings_are_refused_and_made(scene: &mut Scene) -> ApiUser {
 async fn spare(scene: &mut Scene) -> Result<Member, StackError> {
     let stack = &mut scene.system.stack;
     let mut spare = Member::new("spare", Role::Customer, &stack.around)?;
-    spare.launch(&mut stack.processes, &stack.around, Some(0)).await?;
+    spare.launch(&mut stack.processes, &stack.around, 0, Material::TestAuxInfo).await?;
     spare.connected(&reqwest::Client::builder().no_proxy().build().unwrap()).await?;
     spare.claim().await?;
     Ok(spare)

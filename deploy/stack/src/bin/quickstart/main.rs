@@ -10,7 +10,7 @@ mod steps;
 use anyhow::{Context, Result};
 use clap::Parser;
 use countersign_stack::processes::end_listed;
-use countersign_stack::{Options, Stack, sockets};
+use countersign_stack::{Material, Options, Stack, sockets};
 use screen::{Colour, Screen};
 use signals::Signals;
 use std::fs;
@@ -102,7 +102,8 @@ async fn up(screen: &mut Screen, arguments: &Arguments, folder: &Path) -> Result
 
     let mut signals = Signals::listen()?;
     let step = screen.begin("Starting a workspace, three co-signers, a callback handler");
-    let options = Options { test_primes: arguments.fast, outlives_terminal: true, ..Options::default() };
+    let material = if arguments.fast { Material::TestPrimes } else { Material::Own };
+    let options = Options { material, outlives_terminal: true, ..Options::default() };
     let mut stack = tokio::select! {
         stack = Stack::start(folder, &options) => stack?,
         why = signals.next() => return Err(why),
