@@ -59,16 +59,22 @@ fn a_setting_that_could_not_work_is_refused_when_it_is_set_and_changes_nothing()
     assert_eq!(status(&mut world).approval, before);
 }
 
+/// The next key for callback requests is another one than the pairing's.
+fn other_spare_key(world: &mut World) -> SigningKey {
+    let secret = generate_p256().unwrap().to_vec();
+    let key = SigningKey::from_pkcs8_der(&secret).unwrap();
+    world.callback_key = Some(secret);
+    // It is made at the boot.
+    restart(world);
+    world.run(1_000, |_| false);
+    key
+}
+
 #[test]
 fn a_request_key_of_its_own_signs_what_the_handler_gets_and_lasts() {
     let mut world = hostile();
     let pairings = status(&mut world).request_key;
-    let secret = generate_p256().unwrap().to_vec();
-    let key = SigningKey::from_pkcs8_der(&secret).unwrap();
-    world.callback_key = Some(secret);
-    // The spare key is made at the boot.
-    restart(&mut world);
-    world.run(1_000, |_| false);
+    let key = other_spare_key(&mut world);
     let own = Handler { own_request_key: true, ..world.handler.settings() };
     let answer = set(&mut world, ApprovalSetting::Handler(own));
     let AdminResponse::Done(Done::ApprovalSet { request_key, .. }) = answer else { panic!("{answer:?}") };
@@ -85,11 +91,7 @@ fn a_request_key_of_its_own_signs_what_the_handler_gets_and_lasts() {
 fn an_api_user_that_is_added_with_a_request_key_of_its_own_has_it_beside_the_pairings() {
     let mut world = hostile();
     let pairings = status(&mut world).request_key;
-    let secret = generate_p256().unwrap().to_vec();
-    let key = SigningKey::from_pkcs8_der(&secret).unwrap();
-    world.callback_key = Some(secret);
-    restart(&mut world);
-    world.run(1_000, |_| false);
+    let key = other_spare_key(&mut world);
     let own = Handler { own_request_key: true, ..world.handler.settings() };
     let add =
         AddUser { approval: ApprovalSetting::Handler(own), ..add_user(&world, CUSTOMER, "own-key", "jti-own-key") };
