@@ -52,7 +52,7 @@ pub const MAX_ACCESSED_ADDRESSES: usize = 128;
 /// Storage keys in one access list, of all its addresses.
 pub const MAX_ACCESSED_KEYS: usize = 256;
 
-/// Types of one typed-data document (EIP-712), its domain's among them.
+/// Types of one typed-data document (EIP-712).
 pub const MAX_TYPES: usize = 64;
 /// Members of one type.
 pub const MAX_MEMBERS: usize = 64;
