@@ -15,7 +15,10 @@
 //! Neither has multi-exponentiation tables, which the library takes as an option; `COUNTERSIGN_BENCH_TABLES=1` measures the
 //! bare library with them as well, for comparison alone.
 //!
-//! Fails if scheme or co-signers cost more than [`LIMIT`] times the bare library, by the median of the repetitions' ratios.
+//! Scheme and co-signers may cost [`LIMIT`] times the bare library, by the median of the repetitions' ratios. A machine that
+//! also does other work makes single ratios waver by a third, so a median over the limit counts only where the ratios show
+//! it beyond doubt (a sign test, [`DOUBT`]): until then the bench repeats, [`MOST`] times the repetitions that were asked
+//! for. Fails where it is shown; where neither is, it says `NOT DECIDED`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -39,6 +42,10 @@ use std::time::{Duration, Instant};
 
 /// Most that ours may cost, in multiples of the bare library.
 const LIMIT: f64 = 1.15;
+/// Likelihood of as many ratios over the limit by chance, at which a median over it counts.
+const DOUBT: f64 = 0.01;
+/// Most repetitions, in multiples of those asked for.
+const MOST: usize = 3;
 const PARTIES: u16 = 3;
 const PATH: [u32; 5] = [44, 60, 0, 0, 0];
 
@@ -287,24 +294,72 @@ fn line(name: &str, seconds: &[f64]) {
     println!("  {name:<28} min {:.3} s  median {:.3} s", sorted(seconds.to_vec())[0], median(seconds));
 }
 
-/// Prints how ours compares; whether it stayed within the limit.
-fn verdict(name: &str, ours: &[f64], bare: &[f64]) -> bool {
-    let ratios: Vec<f64> = ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect();
+/// What the ratios show of the limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Within,
+    Over,
+    Undecided,
+}
+
+impl Verdict {
+    fn of(ratios: &[f64]) -> Self {
+        let over = ratios.iter().filter(|ratio| **ratio > LIMIT).count();
+        match median(ratios) {
+            ratio if ratio <= LIMIT => Self::Within,
+            _ if at_least(over, ratios.len()) <= DOUBT => Self::Over,
+            _ => Self::Undecided,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Within => "within",
+            Self::Over => "OVER",
+            Self::Undecided => "NOT DECIDED, limit",
+        }
+    }
+}
+
+/// Likelihood of `successes` or more in `tries` of a fair coin.
+fn at_least(successes: usize, tries: usize) -> f64 {
+    // The row of Pascal's triangle, each entry halved as often as there are tries.
+    let mut row = vec![1.0];
+    for _ in 0..tries {
+        let next = (0..=row.len()).map(|k| (row.get(k).unwrap_or(&0.0) + if k > 0 { row[k - 1] } else { 0.0 }) / 2.0);
+        row = next.collect();
+    }
+    row[successes..].iter().sum()
+}
+
+fn ratios(ours: &[f64], bare: &[f64]) -> Vec<f64> {
+    ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect()
+}
+
+/// Prints how ours compares.
+fn report(name: &str, ours: &[f64], bare: &[f64]) -> Verdict {
+    let ratios = ratios(ours, bare);
+    let verdict = Verdict::of(&ratios);
     let ratio = median(&ratios);
     let sorted = sorted(ratios);
     let (lowest, highest) = (sorted[0], sorted[sorted.len() - 1]);
-    let word = if ratio <= LIMIT { "within" } else { "OVER" };
     line(name, ours);
-    println!("    ratio                      median {ratio:.3} (from {lowest:.3} to {highest:.3}): {word} {LIMIT}");
-    ratio <= LIMIT
+    println!(
+        "    ratio                      median {ratio:.3} (from {lowest:.3} to {highest:.3}): {} {LIMIT}",
+        verdict.word()
+    );
+    verdict
 }
 
-/// Whether ours stayed within the limit.
-fn compare(threshold: u16, reps: usize, tables: bool) -> bool {
+fn compare(threshold: u16, reps: usize, tables: bool) -> [Verdict; 2] {
     let group = Group::new(threshold);
     let mut cosigners = CoSigners::new(threshold);
     let (mut bare, mut scheme, mut whole) = (vec![], vec![], vec![]);
-    for rep in 0..reps {
+    let undecided = |ours: &[f64], bare: &[f64]| Verdict::of(&ratios(ours, bare)) == Verdict::Undecided;
+    for rep in 0..reps * MOST {
+        if rep >= reps && !undecided(&scheme, &bare) && !undecided(&whole, &bare) {
+            break;
+        }
         let digest = fresh();
         // Whoever comes later finds warmer caches: in turns.
         if rep % 2 == 0 {
@@ -317,25 +372,28 @@ fn compare(threshold: u16, reps: usize, tables: bool) -> bool {
             bare.push(group.bare(&group.bare, digest));
         }
     }
-    println!("{threshold}-of-{PARTIES}, processor time a party and signature, {reps} repetitions");
+    println!("{threshold}-of-{PARTIES}, processor time a party and signature, {} repetitions", bare.len());
     line("bare library", &bare);
-    let within = [verdict("scheme", &scheme, &bare), verdict("co-signers", &whole, &bare)];
+    let verdicts = [report("scheme", &scheme, &bare), report("co-signers", &whole, &bare)];
     if tables {
         let (once, shares) = group.with_tables();
         let seconds: Vec<f64> = (0..reps).map(|_| group.bare(&shares, fresh())).collect();
         line("bare library with tables", &seconds);
         println!("  tables are made once, in     {once:.2} s a party");
     }
-    within.iter().all(|within| *within)
+    verdicts
 }
 
 fn main() -> ExitCode {
-    let reps = std::env::var("COUNTERSIGN_BENCH_REPS")
-        .ok()
-        .and_then(|reps| reps.parse().ok())
-        .unwrap_or(5_usize)
-        .clamp(1, 250);
+    let reps =
+        std::env::var("COUNTERSIGN_BENCH_REPS").ok().and_then(|reps| reps.parse().ok()).unwrap_or(5_usize).clamp(1, 80);
     let tables = std::env::var("COUNTERSIGN_BENCH_TABLES").is_ok_and(|value| value == "1");
-    let within: Vec<bool> = [2, 3].into_iter().map(|threshold| compare(threshold, reps, tables)).collect();
-    if within.iter().all(|within| *within) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let verdicts: Vec<Verdict> = [2, 3].into_iter().flat_map(|threshold| compare(threshold, reps, tables)).collect();
+    if verdicts.contains(&Verdict::Over) {
+        return ExitCode::FAILURE;
+    }
+    if verdicts.contains(&Verdict::Undecided) {
+        println!("overhead NOT DECIDED: this machine is too unquiet; COUNTERSIGN_BENCH_REPS=N repeats it more often");
+    }
+    ExitCode::SUCCESS
 }
