@@ -3,6 +3,7 @@
 
 mod check;
 mod dial;
+mod kms;
 mod links;
 mod listen;
 mod log;
@@ -10,6 +11,7 @@ mod proxy;
 
 pub use check::ConfigError;
 pub use dial::Dial;
+pub use kms::{Kms, KmsCredentials};
 pub use links::Links;
 pub use listen::EnclaveAddress;
 pub use log::{Log, LogFormat, LogLevel};
@@ -34,6 +36,8 @@ pub struct Config {
     pub storage: Storage,
     /// Streams dialled for the enclave.
     pub dial: Dial,
+    /// The enclave's calls of the AWS key service.
+    pub kms: Kms,
     /// WebSockets to workspaces.
     pub links: Links,
     /// The socket for the operator's command line.

@@ -1,6 +1,7 @@
 //! Starting everything in the right order, and stopping it.
 
 use crate::admin_socket::{self, Numbers};
+use crate::aws::{CredentialsSource, Signer};
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, VERSION};
 use crate::dial::Dialler;
@@ -110,7 +111,8 @@ impl Daemon {
         let control =
             Arc::new(Control::new(config.clone(), links, storage.clone(), metrics.clone(), health, stop.clone()));
         let current = control.current();
-        let services = Arc::new(Services::new(&config.enclave, control.clone(), dialler, metrics.clone()));
+        let signer = Signer::new(CredentialsSource::from(&config.kms));
+        let services = Arc::new(Services::new(&config.enclave, control.clone(), dialler, signer, metrics.clone()));
         let tasks = TaskTracker::new();
         let stopping = stop.clone();
         tasks.spawn(async move {

@@ -1,6 +1,7 @@
 //! Accepts the enclave's connections and hands each to what its first frame asks for. How many have not yet said it is
 //! limited, in number and in time, so that a flood of them costs little and ends by itself.
 
+use crate::aws::{ServeError, Signer};
 use crate::config::{self, EnclaveAddress};
 use crate::control::Control;
 use crate::dial::Dialler;
@@ -82,15 +83,22 @@ pub struct Services {
     config: config::Enclave,
     control: Arc<Control>,
     dialler: Dialler,
+    signer: Signer,
     metrics: Arc<Metrics>,
     log_lines: Mutex<Rate>,
 }
 
 impl Services {
-    /// Hands control connections to one, streams to the other.
-    pub fn new(config: &config::Enclave, control: Arc<Control>, dialler: Dialler, metrics: Arc<Metrics>) -> Self {
+    /// Hands control connections to one, streams to the other, calls to be signed to the third.
+    pub fn new(
+        config: &config::Enclave,
+        control: Arc<Control>,
+        dialler: Dialler,
+        signer: Signer,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let log_lines = Mutex::new(Rate::new(REFUSALS_LOGGED_PER_SECOND));
-        Self { config: config.clone(), control, dialler, metrics, log_lines }
+        Self { config: config.clone(), control, dialler, signer, metrics, log_lines }
     }
 }
 
@@ -101,6 +109,8 @@ enum Refused {
     Framing(#[from] FramingError),
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Signature(#[from] ServeError),
     #[error("expected an opening, the connection was closed")]
     Nothing,
     #[error("expected at most {0} control connections a second, got more")]
@@ -113,6 +123,7 @@ impl Refused {
             Self::Framing(e) => e.code(),
             Self::Decode(DecodeError::Version { .. }) => "version",
             Self::Decode(_) => "malformed",
+            Self::Signature(_) => "signature",
             Self::Nothing => "nothing",
             Self::Rate(_) => "rate",
         }
@@ -169,6 +180,12 @@ async fn route(
         Opening::Control { boot, version } => {
             if !services.control.serve(stream, boot, &version, opening).await {
                 return Err(Refused::Rate(services.config.max_control_openings_per_second));
+            }
+        }
+        Opening::SignAwsCall => {
+            tokio::select! {
+                served = services.signer.serve(stream, opening) => served?,
+                () = stop.cancelled() => {}
             }
         }
         Opening::Dial => {

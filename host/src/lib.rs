@@ -10,6 +10,7 @@
 //! | the control connection | `control` |
 //! | sealed blobs on disk | `storage` |
 //! | streams dialled for the enclave | `dial` |
+//! | signatures for calls of the AWS key service | `aws` |
 //! | the way through an HTTP proxy | `proxy` |
 //! | WebSockets to workspaces | `links` |
 //! | the socket for the operator's command line | `admin_socket` |
@@ -21,6 +22,7 @@ pub mod daemon;
 
 mod activity;
 mod admin_socket;
+mod aws;
 mod control;
 mod dial;
 mod enclave_listener;

@@ -129,6 +129,7 @@ impl Command {
             Self::Key(key::Command::Verify(_)) => "key verify",
             Self::Key(key::Command::ClearQuarantine(_)) => "key clear-quarantine",
             Self::Attestation(attestation::Command::Show(_)) => "attestation show",
+            Self::Attestation(attestation::Command::Verify(_)) => "attestation verify",
             Self::Attestation(attestation::Command::Accept) => "attestation accept",
         }
     }

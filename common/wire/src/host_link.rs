@@ -24,6 +24,8 @@ pub enum Opening {
     },
     /// A stream to somewhere else: [`crate::dial`] follows.
     Dial,
+    /// The signature of a call: [`crate::aws_signature`] follows.
+    SignAwsCall,
 }
 
 message!(Opening, "countersign/opening", 1, 256);

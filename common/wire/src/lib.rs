@@ -6,7 +6,7 @@
 //!
 //! | border | module |
 //! |---|---|
-//! | enclave and its own host, over vsock or a Unix socket | [`frame`], [`host_link`], [`dial`] |
+//! | enclave and its own host, over vsock or a Unix socket | [`frame`], [`host_link`], [`dial`], [`aws_signature`] |
 //! | host and workspace, over the outbound WebSocket | [`relay`] |
 //! | co-signer and workspace, inside the relay | [`ceremony`], [`transaction`], [`callback`], [`agreement`] |
 //! | co-signer and co-signer, inside the relay | [`peer`] |
@@ -15,6 +15,7 @@
 
 pub mod admin;
 pub mod agreement;
+pub mod aws_signature;
 pub mod bounded;
 pub mod callback;
 pub mod ceremony;

@@ -19,6 +19,14 @@ pub enum StackError {
     /// A program is not built.
     #[error("{} is not there: cargo build --release --workspace --bins --locked", .0.display())]
     NotBuilt(PathBuf),
+    /// Something that is built apart is not built.
+    #[error("{name} is not there: {by} builds it")]
+    NotBuiltApart {
+        /// What.
+        name: String,
+        /// What builds it.
+        by: &'static str,
+    },
     /// A key or a certificate could not be made.
     #[error("cannot make {what}: {detail}")]
     Crypto {

@@ -5,6 +5,7 @@ pub mod asking;
 pub mod certificates;
 pub mod client;
 pub mod cosigner;
+pub mod emulator;
 pub mod error;
 pub mod ethereum;
 pub mod files;

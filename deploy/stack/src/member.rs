@@ -1,6 +1,7 @@
 //! A co-signer of the stack: an enclave process, a host process, and the operator who commands them.
 
 use crate::cosigner::Cosigner;
+use crate::emulator::{self, Image, PartsServer, Sockets};
 use crate::error::StackError;
 use crate::files::{MAX_SOCKET_PATH_BYTES, create_folder};
 use crate::process::Plan;
@@ -49,6 +50,7 @@ pub struct Member {
     /// How its operator commands it.
     pub operator: Cosigner,
     enclave_socket: PathBuf,
+    emulated: Option<(Image, Sockets)>,
     http: Option<String>,
 }
 
@@ -70,8 +72,8 @@ pub struct Surroundings {
 }
 
 impl Member {
-    /// A co-signer that does not run yet.
-    pub fn new(name: &str, role: Role, around: &Surroundings) -> Result<Self, StackError> {
+    /// A co-signer that does not run yet: with an image, in the emulator.
+    pub fn new(name: &str, role: Role, around: &Surroundings, image: Option<&Image>) -> Result<Self, StackError> {
         let folder = around.folder.join(name);
         create_folder(&folder)?;
         let socket = |kind: &str| {
@@ -94,7 +96,15 @@ impl Member {
             passphrase_file: around.passphrase_file.clone(),
             development_root: around.root_certificate.clone(),
         };
-        Ok(Self { name: name.to_owned(), role, folder, operator, enclave_socket: socket("enclave")?, http: None })
+        let emulated = match image {
+            Some(image) => Some((image.clone(), Sockets::new(socket("e")?))),
+            None => None,
+        };
+        let enclave_socket = match &emulated {
+            Some((_, sockets)) => sockets.host(),
+            None => socket("enclave")?,
+        };
+        Ok(Self { name: name.to_owned(), role, folder, operator, enclave_socket, emulated, http: None })
     }
 
     /// Name of its host process.
@@ -107,6 +117,11 @@ impl Member {
         format!("{}-enclave", self.name)
     }
 
+    /// Its enclave's image, if that runs in the emulator.
+    pub fn image(&self) -> Option<&Image> {
+        self.emulated.as_ref().map(|(image, _)| image)
+    }
+
     /// `http://IP:PORT` of its host's `/metrics` and `/healthz`.
     pub fn http(&self) -> Option<&str> {
         self.http.as_deref()
@@ -116,14 +131,15 @@ impl Member {
         self.folder.join("sealing.key")
     }
 
-    /// Starts host and enclave and waits until the enclave serves. `index` is the co-signer's number in the stack.
+    /// Starts host and enclave. `index` is the co-signer's number in the stack. What comes back has to be kept as long as
+    /// the enclave may start.
     pub async fn launch(
         &mut self,
         processes: &mut Processes,
         around: &Surroundings,
         index: usize,
         material: Material,
-    ) -> Result<(), StackError> {
+    ) -> Result<Option<PartsServer>, StackError> {
         let config = self.folder.join("host.toml");
         let ready = self.folder.join("host.ready.json");
         fs::write(&config, self.host_config(&ready)).map_err(StackError::file(&config))?;
@@ -137,6 +153,20 @@ impl Member {
         };
         let addresses = processes.launch(host).await?;
         self.learn(&addresses);
+        if let Some((image, sockets)) = &self.emulated {
+            let parts = PartsServer::start(sockets, around, &self.key_file(), index, material)?;
+            let names = [format!("{}-vsock", self.name), self.enclave()];
+            let [device, machine] = emulator::plans(names, image, sockets, &self.folder.join("enclave.log"))?;
+            processes.launch(device).await?;
+            let socket = sockets.device();
+            until(socket.display(), emulator::DEVICE_TIMEOUT, || {
+                let seen = if socket.exists() { Seen::Done(()) } else { Seen::NotYet("not there".into()) };
+                std::future::ready(Ok(seen))
+            })
+            .await?;
+            processes.launch(machine).await?;
+            return Ok(Some(parts));
+        }
         let mut arguments = vec!["--host-socket".into(), self.enclave_socket.clone().into()];
         arguments.extend(["--development-root".into(), around.development_root.clone().into()]);
         arguments.extend(["--key-file".into(), self.key_file().into()]);
@@ -158,7 +188,7 @@ impl Member {
             ready: None,
         };
         processes.launch(enclave).await?;
-        Ok(())
+        Ok(None)
     }
 
     /// Takes the addresses of a host's ready file.

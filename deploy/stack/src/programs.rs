@@ -14,6 +14,13 @@ pub const COSIGNER: &str = "cosigner";
 /// The sample callback handler.
 pub const HANDLER: &str = "callback-handler";
 
+/// A folder of things that are built apart, in the target folder; `by` builds it.
+pub fn folder(name: &str, by: &'static str) -> Result<PathBuf, StackError> {
+    let own = std::env::current_exe().map_err(StackError::io("finding the own executable"))?;
+    let found = own.ancestors().skip(1).take(4).map(|above| above.join(name)).find(|path| path.is_dir());
+    found.ok_or(StackError::NotBuiltApart { name: name.to_owned(), by })
+}
+
 /// Path of a built program. `COUNTERSIGN_PROGRAMS` names another folder.
 pub fn find(name: &str) -> Result<PathBuf, StackError> {
     if let Some(folder) = std::env::var_os("COUNTERSIGN_PROGRAMS") {

@@ -1,6 +1,7 @@
 //! The whole system, put together.
 
 use crate::certificates::Authority;
+use crate::emulator::{Image, PartsServer};
 use crate::error::StackError;
 use crate::files::{create_folder, write_private};
 use crate::handler::Handler;
@@ -11,6 +12,7 @@ use crate::programs;
 use crate::sockets;
 use crate::workspace::{ApiUser, Workspace};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -52,6 +54,7 @@ pub struct Stack {
     /// Signs its servers' certificates.
     pub authority: Authority,
     http: reqwest::Client,
+    parts_servers: Vec<PartsServer>,
     // Dropped last: the processes are gone by then.
     _sockets: Option<tempfile::TempDir>,
 }
@@ -78,6 +81,8 @@ pub struct Options {
     pub material: Material,
     /// Enclaves take the stack's own authority for a public one.
     pub public_root: bool,
+    /// Co-signers, by number (the customer's is 0), whose enclaves are images in the emulator; the others are processes.
+    pub images: BTreeMap<usize, Image>,
     /// What ends whoever started it from outside (an interrupt of the terminal, a test runner that ends a test) leaves its
     /// processes alone. Only for one who takes care of them: nothing else ends them then.
     pub outlives_terminal: bool,
@@ -85,7 +90,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clouds: 2, workspaces: 1, material: Material::TestAuxInfo, public_root: false, outlives_terminal: false }
+        Self {
+            clouds: 2,
+            workspaces: 1,
+            material: Material::TestAuxInfo,
+            public_root: false,
+            images: BTreeMap::new(),
+            outlives_terminal: false,
+        }
     }
 }
 
@@ -118,13 +130,14 @@ impl Stack {
             around,
             authority,
             http,
+            parts_servers: Vec::new(),
             _sockets: guard,
         };
         for index in 1..=options.workspaces {
             stack.start_workspace(index).await?;
         }
         for index in 0..=options.clouds {
-            stack.start_member(index, options.material).await?;
+            stack.start_member(index, options).await?;
         }
         for member in &stack.members {
             member.connected(&stack.http).await?;
@@ -140,13 +153,14 @@ impl Stack {
         Ok(())
     }
 
-    async fn start_member(&mut self, index: usize, material: Material) -> Result<(), StackError> {
+    async fn start_member(&mut self, index: usize, options: &Options) -> Result<(), StackError> {
         let (name, role) = match index {
             0 => ("customer".to_owned(), Role::Customer),
             n => (format!("cloud-{n}"), Role::Cloud),
         };
-        let mut member = Member::new(&name, role, &self.around)?;
-        member.launch(&mut self.processes, &self.around, index, material).await?;
+        let mut member = Member::new(&name, role, &self.around, options.images.get(&index))?;
+        let parts = member.launch(&mut self.processes, &self.around, index, options.material).await?;
+        self.parts_servers.extend(parts);
         self.members.push(member);
         Ok(())
     }

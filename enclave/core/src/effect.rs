@@ -78,6 +78,8 @@ pub enum Effect {
     UnwrapSealingKey {
         /// The instance's public identity: associated data.
         instance: [u8; 32],
+        /// The key that wraps it, as the root says.
+        wrapping_key: Text<MAX_URL_BYTES>,
         /// The wrapped data key.
         wrapped: Vec<u8>,
     },
@@ -151,6 +153,8 @@ pub enum Purpose {
     Callback,
     /// The workspace's pairing endpoints.
     Pairing,
+    /// The key service.
+    KeyService,
 }
 
 /// Whom TLS trusts.
@@ -220,6 +224,8 @@ pub struct ExchangeSpec {
     pub path: String,
     /// `Content-Type`.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Body,
     /// Allowed addresses.

@@ -19,6 +19,7 @@ mod events;
 mod exchange;
 mod input;
 mod intent;
+pub mod kms;
 mod ledger;
 mod limits;
 mod metrics;

@@ -29,8 +29,11 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     pub development_root: PathBuf,
     /// File with the key that wraps the state's data key; made when it is not there.
+    #[arg(long, value_name = "FILE", required_unless_present = "kms_root", conflicts_with = "kms_root")]
+    pub key_file: Option<PathBuf>,
+    /// Have the AWS key service wrap it, and believe this authority (PEM) instead of Amazon's: for tests of the calls.
     #[arg(long, value_name = "FILE")]
-    pub key_file: PathBuf,
+    pub kms_root: Option<PathBuf>,
     /// Take the committed safe primes of this number instead of making own ones. They are public.
     #[arg(long, value_name = "INDEX")]
     pub test_primes: Option<usize>,
@@ -75,6 +78,8 @@ mod tests {
         let run = parse("x --host-socket s --development-root d --key-file k --test-primes 2").unwrap().run.unwrap();
         assert_eq!(run.test_primes, Some(2));
         assert!(parse("x --host-socket s --development-root d").is_err());
+        assert!(parse("x --host-socket s --development-root d --key-file k --kms-root r").is_err());
+        assert!(parse("x --host-socket s --development-root d --kms-root r").is_ok());
         assert!(parse("x --host-socket s make-root d").is_err());
         assert!(matches!(parse("x make-root d").unwrap().command, Some(Command::MakeRoot { .. })));
         assert!(matches!(parse("x key-id --key-file k").unwrap().command, Some(Command::KeyId { .. })));

@@ -3,13 +3,14 @@
 
 mod arguments;
 mod co_signer;
-mod file_keys;
+mod keys;
 mod system_clock;
 
 use anyhow::{Context, Result};
 use arguments::{Arguments, Command};
 use clap::Parser;
 use cosigner_dev::{CERTIFICATE_FILE, DevelopmentRoot, FileKeyProvider};
+use cosigner_enclave_dev::warn;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -53,14 +54,4 @@ fn key_id(key_file: &Path) -> Result<ExitCode> {
 fn print(line: &str) -> Result<ExitCode> {
     writeln!(std::io::stdout(), "{line}").context("standard output is closed")?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Says in red what this program does not do. Standard error may be closed; then nobody is there to be warned.
-fn warn(text: &str) {
-    let mut stderr = std::io::stderr();
-    let _ = if stderr.is_terminal() {
-        writeln!(stderr, "\x1b[1;31m{text}\x1b[0m")
-    } else {
-        writeln!(stderr, "WARNING: {text}")
-    };
 }

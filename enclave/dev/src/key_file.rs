@@ -40,7 +40,8 @@ impl FileKeyProvider {
         Self::from_key(&key)
     }
 
-    fn from_key(key: &[u8; 32]) -> Result<Self, DevError> {
+    /// With this wrapping key.
+    pub fn from_key(key: &[u8; 32]) -> Result<Self, DevError> {
         let wrapping = RandomizedNonceKey::new(&AES_256_GCM, key)
             .map_err(|_| DevError::Crypto { what: "loading the wrapping key" })?;
         let digest = Sha256::digest(key);

@@ -11,7 +11,9 @@ mod fixtures;
 mod key_file;
 mod measure;
 mod nsm;
+mod parts;
 mod private_file;
+mod resigned;
 mod root;
 mod scheme;
 
@@ -21,5 +23,7 @@ pub use fixtures::{test_aux_info, test_primes};
 pub use key_file::{FileKeyProvider, NewDataKey, WRAPPED_KEY_BYTES};
 pub use measure::measure_executable;
 pub use nsm::SoftwareNsm;
+pub use parts::{DevelopmentParts, MAX_PARTS_BYTES, PARTS_PORT};
+pub use resigned::ResigningNsm;
 pub use root::{CERTIFICATE_FILE, DevelopmentRoot, KEY_FILE};
 pub use scheme::WithTestAuxInfo;

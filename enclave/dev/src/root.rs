@@ -50,15 +50,18 @@ impl DevelopmentRoot {
     /// certificate do not belong together.
     pub fn load(folder: &Path) -> Result<Self, DevError> {
         let path = folder.join(KEY_FILE);
-        let pem = private_file::read(&path)?;
-        let wrong =
-            || DevError::Content { path: path.clone(), expected: "a P-384 certificate and its PKCS #8 key in PEM" };
-        let certificate = CertificateDer::from_pem_slice(&pem).map_err(|_| wrong())?;
-        let key = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| wrong())?;
-        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P384_SHA384).map_err(|_| wrong())?;
+        Self::from_pem(&private_file::read(&path)?)
+            .ok_or(DevError::Content { path, expected: "a P-384 certificate and its PKCS #8 key in PEM" })
+    }
+
+    /// A certificate and its key. None if one is missing, or if they do not belong together.
+    pub fn from_pem(pem: &[u8]) -> Option<Self> {
+        let certificate = CertificateDer::from_pem_slice(pem).ok()?;
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem).ok()?;
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P384_SHA384).ok()?;
         let root = Self { certificate, key };
-        DocumentSigner::issue(&root, "i-0-enc0", 0)?.check(&root).map_err(|_| wrong())?;
-        Ok(root)
+        DocumentSigner::issue(&root, "i-0-enc0", 0).ok()?.check(&root).ok()?;
+        Some(root)
     }
 
     /// The certificate, DER.
@@ -80,7 +83,8 @@ impl DevelopmentRoot {
         Issuer::new(root_params(), &self.key)
     }
 
-    fn to_pem(&self) -> Zeroizing<String> {
+    /// Certificate and private key.
+    pub fn to_pem(&self) -> Zeroizing<String> {
         let key = Zeroizing::new(self.key.serialize_pem());
         Zeroizing::new(format!("{}{}", self.certificate_pem(), key.as_str()))
     }

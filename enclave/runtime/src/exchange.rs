@@ -91,7 +91,7 @@ impl Target {
     fn protocols(&self) -> &'static [HttpProtocol] {
         match self.purpose {
             Purpose::Callback => &[HttpProtocol::Http2, HttpProtocol::Http1],
-            Purpose::Pairing => &[HttpProtocol::Http1],
+            Purpose::Pairing | Purpose::KeyService => &[HttpProtocol::Http1],
         }
     }
 }
@@ -117,7 +117,8 @@ impl<T: Transport> Exchanges<T> {
     pub async fn run(&self, spec: ExchangeSpec) -> ExchangeReport {
         let slots = match spec.purpose {
             Purpose::Callback => &self.callbacks,
-            Purpose::Pairing => &self.workspace_calls,
+            // It is asked on connections of its own, when the workspace is not.
+            Purpose::Pairing | Purpose::KeyService => &self.workspace_calls,
         };
         let Ok(_slot) = slots.free.try_acquire() else {
             let full = format!("{} exchanges of its kind run already", slots.max);

@@ -1,17 +1,26 @@
 //! Who wraps the instance's data key: a key-management service in production, a file in development.
 
-use cosigner_core::SealingKeyAnswer;
+use cosigner_core::kms::KmsError;
+use cosigner_core::{ExchangeFailure, SealingKeyAnswer};
 use std::future::Future;
 
 /// Why the key service gave no data key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyServiceError {
-    /// This version cannot speak to that service.
-    #[error(
-        "the AWS Key Management Service is not built into this version, so this co-signer cannot be claimed and keeps no \
-         state; until it is, use the development binary, which must not guard real keys"
-    )]
-    KmsNotBuilt,
+    /// KMS gave none.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+    /// KMS was not reached.
+    #[error("{host}: {failure}")]
+    Call {
+        /// Its host name.
+        host: String,
+        /// Why.
+        failure: ExchangeFailure,
+    },
+    /// The host did not sign the call.
+    #[error("the host did not sign the call of KMS: {0}")]
+    Unsigned(String),
     /// The service was asked for another key than it has.
     #[error("expected the wrapping key {expected}, got {got}")]
     WrongKey {
@@ -37,24 +46,11 @@ pub trait KeyService: Send + Sync + 'static {
         wrapping_key: &str,
     ) -> impl Future<Output = Result<SealingKeyAnswer, KeyServiceError>> + Send;
 
-    /// Unwraps the data key of `instance`.
+    /// Unwraps the data key of `instance`, which the key that `wrapping_key` names wrapped.
     fn unwrap(
         &self,
         instance: [u8; 32],
+        wrapping_key: &str,
         wrapped: Vec<u8>,
     ) -> impl Future<Output = Result<SealingKeyAnswer, KeyServiceError>> + Send;
-}
-
-/// The production service of this version: it has none, and refuses.
-#[derive(Debug, Clone, Copy)]
-pub struct KmsNotBuilt;
-
-impl KeyService for KmsNotBuilt {
-    async fn generate(&self, _: [u8; 32], _: &str) -> Result<SealingKeyAnswer, KeyServiceError> {
-        Err(KeyServiceError::KmsNotBuilt)
-    }
-
-    async fn unwrap(&self, _: [u8; 32], _: Vec<u8>) -> Result<SealingKeyAnswer, KeyServiceError> {
-        Err(KeyServiceError::KmsNotBuilt)
-    }
 }

@@ -74,6 +74,14 @@ pub const MAX_BACKGROUND_PAUSE: Duration = Duration::from_millis(10);
 
 /// Time for the key service to answer; the core waits for that answer, whatever else comes.
 pub const KEY_SERVICE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often KMS is asked, where asking again may help.
+pub const KMS_ATTEMPTS: u32 = 4;
+/// Pause before it is asked again; each is twice the one before.
+pub const FIRST_KMS_PAUSE: Duration = Duration::from_millis(500);
+/// Time for one call of KMS.
+pub const KMS_CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// Time for the host to sign it.
+pub const KMS_SIGNATURE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the security module's time is read again.
 pub const CLOCK_READ_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! Connections to the host. The enclave opens all of them.
 
 use crate::limits::{CONNECT_TIMEOUT, MAX_WRITE_BYTES};
+use std::env::VarError;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -27,6 +28,28 @@ pub async fn connect<T: Transport>(transport: &T) -> io::Result<Capped<T::Stream
     match tokio::time::timeout(CONNECT_TIMEOUT, transport.open()).await {
         Ok(opened) => opened.map(Capped),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not take connections")),
+    }
+}
+
+/// Environment variable with the parent's context id; the kernel makes one of an argument `parent_cid=…`.
+const PARENT_CID: &str = "parent_cid";
+/// The parent's context id on AWS.
+const AWS_PARENT_CID: u32 = 3;
+
+/// The parent's context id is no number.
+#[derive(Debug, thiserror::Error)]
+#[error("{PARENT_CID}: expected a number, got {0:?}")]
+pub struct ParentCidError(String);
+
+/// The parent's context id. Who starts the enclave says it; it decides who carries the bytes, and nothing else.
+///
+/// # Errors
+/// [`ParentCidError`].
+pub fn parent_cid() -> Result<u32, ParentCidError> {
+    match std::env::var(PARENT_CID) {
+        Ok(text) => text.parse().map_err(|_| ParentCidError(text)),
+        Err(VarError::NotPresent) => Ok(AWS_PARENT_CID),
+        Err(VarError::NotUnicode(text)) => Err(ParentCidError(text.to_string_lossy().into_owned())),
     }
 }
 

@@ -97,6 +97,7 @@ impl App {
             Command::Key(key::Command::Verify(args)) => key::verify::run(self, &args),
             Command::Key(key::Command::ClearQuarantine(args)) => key::clear_quarantine(self, &args).await,
             Command::Attestation(attestation::Command::Show(args)) => attestation::show(self, &args).await,
+            Command::Attestation(attestation::Command::Verify(args)) => attestation::verify(self, &args).await,
             Command::Attestation(attestation::Command::Accept) => attestation::accept(self).await,
         }
     }

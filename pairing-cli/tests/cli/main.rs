@@ -16,4 +16,5 @@ mod pairing;
 mod reading;
 mod removing;
 mod simulated_enclave;
+mod verifying;
 mod workstation;

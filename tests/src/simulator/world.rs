@@ -425,7 +425,7 @@ impl World {
                 };
                 self.input(i, 5, Input::SealingKey(Ok(answer)));
             }
-            Effect::UnwrapSealingKey { instance, wrapped } => {
+            Effect::UnwrapSealingKey { instance, wrapped, .. } => {
                 let answer = SealingKeyAnswer { key: data_key(&instance), wrapped, wrapping_key: "simulated".into() };
                 self.input(i, 5, Input::SealingKey(Ok(answer)));
             }
@@ -527,6 +527,7 @@ impl World {
             Err(ExchangeFailure::Timeout(spec.deadline_ms))
         } else {
             match spec.purpose {
+                Purpose::KeyService => Err(ExchangeFailure::Unavailable("no key service is simulated".into())),
                 Purpose::Pairing => Ok(self.workspace.keys.endpoint(&spec.path, &body)),
                 Purpose::Callback if !self.handler.is_asked_by(spec) => {
                     self.misdirected

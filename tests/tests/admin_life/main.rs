@@ -252,7 +252,7 @@ async fn pairings_are_refused_and_made(scene: &mut Scene) -> ApiUser {
 /// A co-signer that is claimed and paired with nobody.
 async fn spare(scene: &mut Scene) -> Result<Member, StackError> {
     let stack = &mut scene.system.stack;
-    let mut spare = Member::new("spare", Role::Customer, &stack.around)?;
+    let mut spare = Member::new("spare", Role::Customer, &stack.around, None)?;
     spare.launch(&mut stack.processes, &stack.around, 0, Material::TestAuxInfo).await?;
     spare.connected(&reqwest::Client::builder().no_proxy().build().unwrap()).await?;
     spare.claim().await?;

@@ -130,6 +130,10 @@ async fn serve(mut enclave: UnixStream, shared: &Arc<Shared>) -> Option<()> {
             write(&mut host, &opening).await?;
             control(enclave, host, shared).await
         }
+        Opening::SignAwsCall => {
+            write(&mut host, &opening).await?;
+            tokio::io::copy_bidirectional(&mut enclave, &mut host).await.ok().map(drop)
+        }
         Opening::Dial => dials::serve(enclave, host, &opening, shared).await,
     }
 }

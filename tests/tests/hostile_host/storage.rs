@@ -28,7 +28,7 @@ fn boot(world: &World, blobs: &Blobs, count: u64) -> Option<Refusal> {
         effects.extend(core.step(world.now, input));
     }
     let unwrap = effects.into_iter().find_map(|effect| match effect {
-        Effect::UnwrapSealingKey { instance, wrapped } => Some((instance, wrapped)),
+        Effect::UnwrapSealingKey { instance, wrapped, .. } => Some((instance, wrapped)),
         _ => None,
     });
     let mut later = Vec::new();
@@ -283,7 +283,7 @@ fn t08_an_answer_of_the_key_service_to_an_earlier_question_never_seals_a_claim()
     let (instance, wrapped) = effects
         .into_iter()
         .find_map(|effect| match effect {
-            Effect::UnwrapSealingKey { instance, wrapped } => Some((instance, wrapped)),
+            Effect::UnwrapSealingKey { instance, wrapped, .. } => Some((instance, wrapped)),
             _ => None,
         })
         .expect("the key service is asked");

@@ -3,6 +3,7 @@
 
 use countersign_wire::admin::{AdminPacket, AdminRequest, AdminResponse, Done, TestStep};
 use countersign_wire::agreement::{Stage, Subject};
+use countersign_wire::aws_signature::AwsSignature;
 use countersign_wire::callback::{AttemptResult, CallbackSubject, ChangeVerdict};
 use countersign_wire::ceremony::{CosignerMessage, GroupState, Work, WorkspaceMessage};
 use countersign_wire::command::{ApprovalSetting, Change, HandlerTls};
@@ -57,7 +58,8 @@ variants!(
     Unknown => "unknown", Knock => "knock",
 );
 variants!(PeerMessage: Round => "round", Evidence => "evidence", Abort => "abort");
-variants!(Opening: Control => "control", Dial => "dial");
+variants!(Opening: Control => "control", Dial => "dial", SignAwsCall => "sign-aws-call");
+variants!(AwsSignature: Headers => "headers", Failed => "failed");
 variants!(
     FromEnclave: LoadBlobs => "load-blobs", Persist => "persist", LinkOpen => "link-open", LinkClose => "link-close",
     LinkSend => "link-send", Admin => "admin", AdminClose => "admin-close", Report => "report",

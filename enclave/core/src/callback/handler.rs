@@ -88,6 +88,7 @@ pub fn exchange(handler: &Handler, endpoint: Endpoint, body: Body) -> Result<Exc
         host: url.host,
         port: url.port,
         content_type: if mode.has_tokens() { "application/jwt" } else { "application/json" },
+        headers: Vec::new(),
         body,
         addresses,
         trust: match &handler.tls {

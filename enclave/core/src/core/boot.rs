@@ -36,7 +36,11 @@ impl Parts<'_> {
                 Phase::Fresh(Fresh { identity: SigningIdentity::from_secret(&secret) })
             }
             Ok(Some(root)) => {
-                cx.out.push(Effect::UnwrapSealingKey { instance: root.instance, wrapped: root.wrapped.to_vec() });
+                cx.out.push(Effect::UnwrapSealingKey {
+                    instance: root.instance,
+                    wrapping_key: root.wrapping_key.clone(),
+                    wrapped: root.wrapped.to_vec(),
+                });
                 Phase::Unlocking(Box::new(Unlock { root, blobs, host: SinceAsked::Same }))
             }
             Err(error) => failed(Code::Storage, error.to_string()),

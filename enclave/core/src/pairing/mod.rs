@@ -41,6 +41,7 @@ pub(crate) fn call<T: serde::Serialize>(
         port: url.port,
         path: url.path_to(path),
         content_type: "application/json",
+        headers: Vec::new(),
         body: Body::Plain(body),
         addresses: AddressRule { networks: endpoint.networks.to_vec() },
         trust: endpoint.root.map_or(Trust::PublicRoots, |der| Trust::Root(der.to_vec())),

@@ -10,7 +10,7 @@ mod head;
 mod root;
 
 pub use blob::{BlobId, Kind, MAX_PLAINTEXT_BYTES};
-pub use root::Root;
+pub use root::{MAX_WRAPPED_KEY_BYTES, Root};
 
 use blob::{HEAD_NAME, Header, Place, ROOT_NAME};
 use countersign_wire::host_link::{BlobName, BlobWrite};

@@ -46,9 +46,9 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
                 let service = self.key_service.clone();
                 self.ask_key_service(async move { service.generate(instance, &wrapping_key).await });
             }
-            Effect::UnwrapSealingKey { instance, wrapped } => {
+            Effect::UnwrapSealingKey { instance, wrapping_key, wrapped } => {
                 let service = self.key_service.clone();
-                self.ask_key_service(async move { service.unwrap(instance, wrapped).await });
+                self.ask_key_service(async move { service.unwrap(instance, &wrapping_key, wrapped).await });
             }
             Effect::StartJob { job, spec } => self.start_job(job, spec),
             Effect::JobMessage { job, from, broadcast, message } => {

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    TRANSFER_ENCODING,
+    InvalidHeaderValue, TRANSFER_ENCODING,
 };
 use hyper::{Request, Response, Version};
 use std::net::IpAddr;
@@ -21,6 +21,7 @@ pub(super) struct Post {
     authority: HeaderValue,
     path: String,
     content_type: &'static str,
+    headers: Vec<(&'static str, HeaderValue)>,
     body: Bytes,
     keep_alive: bool,
     max_answer_bytes: usize,
@@ -29,10 +30,13 @@ pub(super) struct Post {
 impl Post {
     /// `body` is the one of `spec`, made.
     pub(super) fn new(spec: ExchangeSpec, body: Vec<u8>) -> Result<Self, ExchangeFailure> {
+        let headers = spec.headers.iter().map(|(name, value)| Ok((*name, HeaderValue::from_str(value)?)));
+        let headers = headers.collect::<Result<_, InvalidHeaderValue>>().map_err(|error| unmade(&error))?;
         Ok(Self {
             authority: authority(&spec.host, spec.port)?,
             path: spec.path,
             content_type: spec.content_type,
+            headers,
             body: Bytes::from(body),
             keep_alive: spec.keep_alive,
             max_answer_bytes: spec.max_answer_bytes,
@@ -52,6 +56,9 @@ impl Post {
             .header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))
             .header(CONTENT_LENGTH, self.body.len())
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         if protocol == HttpProtocol::Http1 && !self.keep_alive {
             request = request.header(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -156,6 +163,7 @@ mod tests {
                 authority: HeaderValue::from_static("example.com"),
                 path: "/a?b".into(),
                 content_type: "application/json",
+                headers: Vec::new(),
                 body: Bytes::new(),
                 keep_alive,
                 max_answer_bytes: 1,

@@ -188,6 +188,7 @@ mod tests {
             port: 443,
             path: "/".into(),
             content_type: "application/json",
+            headers: Vec::new(),
             body: Body::Plain(Vec::new()),
             addresses: AddressRule { networks: vec![network(8)] },
             trust: Trust::Pinned(vec![[1; 32]]),

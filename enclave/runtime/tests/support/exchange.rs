@@ -38,6 +38,7 @@ pub fn with_trust(trust: Trust, host: &str, port: u16) -> ExchangeSpec {
         port,
         path: "/v2/tx_sign_request?x=1".into(),
         content_type: "application/json",
+        headers: Vec::new(),
         body: Body::Plain(SECRET.into()),
         addresses: AddressRule { networks: vec![Network { address: Address::V4([127, 0, 0, 0]), prefix: 8 }] },
         trust,

@@ -1,0 +1,8 @@
+//! What tests of real enclave images share. The images run in QEMU's nitro-enclave machine, with its Nitro Security Module
+//! and vsock; `tests/run` builds emulator and images before.
+
+mod admin;
+mod measured;
+
+pub use admin::{Answer, Unverified, knock};
+pub use measured::measured;

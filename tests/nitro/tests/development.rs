@@ -1,0 +1,51 @@
+//! The development image in the emulator does the main job beside co-signers that are processes: claim, pairing, sealed
+//! state, a callback through brokered TLS, key generation, signing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use countersign_attest::{Measurements, parse_unverified};
+use countersign_nitro_tests::measured;
+use countersign_stack::emulator::Image;
+use countersign_stack::{Ask, Options, Setup, System};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Co-signers whose enclaves are images: the customer's, or all three in the deep run.
+fn emulated() -> usize {
+    if std::env::var_os("COUNTERSIGN_DEEP").is_some() { 3 } else { 1 }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e2e_the_development_image_does_the_main_job_and_goes_on_after_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = Image::built("development").unwrap();
+    let images = (0..emulated()).map(|index| (index, image.clone())).collect::<BTreeMap<_, _>>();
+    let options = Options { images, ..Options::default() };
+    let started = Instant::now();
+    let mut system = System::start(folder.path(), &Setup { options, ..Setup::default() }).await.unwrap();
+    println!("development image: {:.1} s until the group is ready", started.elapsed().as_secs_f64());
+
+    // The registers that everybody compares are those of the security module, not of a file.
+    let customer = system.stack.customer().unwrap().clone();
+    let out = folder.path().join("document.cose");
+    let flags = ["attestation", "show", "--document-out", out.to_str().unwrap()];
+    customer.operator.run(flags).await.unwrap();
+    let document = std::fs::read(&out).unwrap();
+    let parsed = parse_unverified(&document).unwrap();
+    assert_eq!(Measurements::of(parsed.for_display()).unwrap(), measured(&image).unwrap());
+
+    let vault = system.vault_account("first").await.unwrap();
+    let signing = Instant::now();
+    let ask = Ask::message(vault.id, b"from an image");
+    ask.verify(&system.transact(&ask).await.unwrap(), vault.address).unwrap();
+    println!("development image: {:.1} s for a signature, callback included", signing.elapsed().as_secs_f64());
+    let ask = Ask::message(vault.id, b"never").note("reject-me");
+    ask.verify_refused(&system.transact(&ask).await.unwrap(), "rejected").unwrap();
+
+    // What the machine forgets with its end, the sealed state brings back.
+    system.stack.processes.kill(&customer.enclave()).await.unwrap();
+    system.stack.restart(&customer.enclave()).await.unwrap();
+    system.stack.serving().await.unwrap();
+    let ask = Ask::message(vault.id, b"after its end");
+    ask.verify(&system.transact(&ask).await.unwrap(), vault.address).unwrap();
+    system.stack.stop().await.unwrap();
+}
