@@ -6,9 +6,6 @@ use crate::stack::Stack;
 use crate::wait::{Seen, until};
 use crate::workspace::Workspace;
 use serde_json::Value;
-use std::ffi::OsString;
-use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Safe primes that each co-signer makes for a group.
@@ -50,21 +47,6 @@ async fn progress(member: &Member, group: &str) -> Result<Progress, StackError> 
     Ok(Progress { member: member.name.clone(), primes, state })
 }
 
-/// Files with the measurements that operators accept of each other's co-signers; none where all run the same program.
-async fn images_of(members: &[&Member]) -> Result<Vec<PathBuf>, StackError> {
-    let mut files = Vec::new();
-    if members.iter().all(|member| member.image().is_none()) {
-        return Ok(files);
-    }
-    for member in members {
-        let shown = member.operator.run(["attestation", "show"]).await?;
-        let file = member.folder.join("measurements.json");
-        fs::write(&file, shown["measurements"].to_string()).map_err(StackError::file(&file))?;
-        files.push(file);
-    }
-    Ok(files)
-}
-
 impl Stack {
     /// Proposes a group of co-signers, by their ids in the workspace (the customer's first), and has `members` accept
     /// exactly that group. Returns its id.
@@ -80,7 +62,6 @@ impl Stack {
             got: "none".into(),
         })?;
         let (group, hash) = workspace.propose_group(customer, clouds, threshold).await?;
-        let images = images_of(members).await?;
         for member in members {
             let what = format!("the proposal of group {group} to reach {}", member.name);
             let proposed = until(what, PROPOSAL_TIMEOUT, || async {
@@ -90,8 +71,6 @@ impl Stack {
             let proposed = proposed.await?;
             let pairing = proposed["pairing"].as_str().unwrap_or_default();
             let arguments = ["group", "accept", "--group", &group, "--hash", &hash, "--pairing", pairing];
-            let mut arguments: Vec<OsString> = arguments.map(Into::into).to_vec();
-            arguments.extend(images.iter().flat_map(|file| ["--peer-measurements".into(), file.clone().into()]));
             member.operator.run(arguments).await?;
         }
         Ok(group)

@@ -14,6 +14,7 @@ use crate::workspace::{ApiUser, Workspace};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -134,7 +135,7 @@ impl Stack {
             _sockets: guard,
         };
         for index in 1..=options.workspaces {
-            stack.start_workspace(index).await?;
+            stack.start_workspace(index, !options.images.is_empty()).await?;
         }
         for index in 0..=options.clouds {
             stack.start_member(index, options).await?;
@@ -145,10 +146,11 @@ impl Stack {
         Ok(stack)
     }
 
-    async fn start_workspace(&mut self, index: usize) -> Result<(), StackError> {
+    async fn start_workspace(&mut self, index: usize, emulated: bool) -> Result<(), StackError> {
         let name = if index == 1 { "workspace".to_owned() } else { format!("workspace-{index}") };
         let root = &self.around.root_certificate;
-        let made = Workspace::launch(&name, &self.around.folder, &self.authority, root, &mut self.processes).await?;
+        let (folder, processes) = (&self.around.folder, &mut self.processes);
+        let made = Workspace::launch(&name, folder, &self.authority, root, processes, emulated).await?;
         self.workspaces.push(made);
         Ok(())
     }
@@ -235,6 +237,9 @@ impl Stack {
                 arguments.extend(["--callback-ca".into(), ca.into(), "--callback-network".into(), LOOPBACK.into()]);
             }
         }
+        for file in self.measurements().await? {
+            arguments.extend(["--peer-measurements".into(), file.into()]);
+        }
         if pairing.allow_raw {
             arguments.push("--allow-raw".into());
         }
@@ -247,6 +252,21 @@ impl Stack {
         }
         let id = workspace.approve_pairing(user, &self.operators_of(member).await?).await?;
         Ok((id, added))
+    }
+
+    /// Files with the measurements that operators accept of each other's co-signers, each once; none where all run the same
+    /// program.
+    async fn measurements(&self) -> Result<Vec<PathBuf>, StackError> {
+        let mut found = BTreeMap::new();
+        if self.members.iter().any(|member| member.image().is_some()) {
+            for member in &self.members {
+                let shown = member.operator.run(["attestation", "show"]).await?["measurements"].to_string();
+                let file = member.folder.join("measurements.json");
+                fs::write(&file, &shown).map_err(StackError::file(&file))?;
+                found.insert(shown, file);
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The operators' keys of a co-signer, as its operator knows them.

@@ -16,6 +16,8 @@ use std::time::Duration;
 const GROUP_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a transaction may take on a busy machine.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(180);
+/// The same with emulated co-signers.
+const EMULATED_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(400);
 
 /// How a system is set up.
 #[derive(Debug, Clone)]
@@ -91,7 +93,9 @@ impl System {
 
     /// Asks as `user` and waits until the transaction has ended.
     pub async fn transact(&self, ask: &Ask) -> Result<Value, StackError> {
-        self.stack.workspace()?.transact(&self.client, ask, TRANSACTION_TIMEOUT).await
+        let is_emulated = self.stack.members.iter().any(|member| member.image().is_some());
+        let timeout = if is_emulated { EMULATED_TRANSACTION_TIMEOUT } else { TRANSACTION_TIMEOUT };
+        self.stack.workspace()?.transact(&self.client, ask, timeout).await
     }
 }
 

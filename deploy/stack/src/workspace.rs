@@ -39,6 +39,9 @@ pub struct VaultAccount {
 /// How long a key may take until it is there.
 const KEY_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Sessions of emulated co-signers, whose arithmetic takes about ten times as long.
+const EMULATED_DEADLINES: &str = "\n[deadlines]\nsign_session = 300\nkeygen_session = 300\n";
+
 /// A workspace.
 pub struct Workspace {
     /// Its name, also of its process.
@@ -62,13 +65,14 @@ fn text(value: &Value, member: &str) -> Result<String, StackError> {
 }
 
 impl Workspace {
-    /// Bootstraps a workspace with its owner, and starts it.
+    /// Bootstraps a workspace with its owner, and starts it. `emulated`: it gives co-signers the time that emulated ones need.
     pub async fn launch(
         name: &str,
         parent: &Path,
         authority: &Authority,
         root_certificate: &Path,
         processes: &mut Processes,
+        emulated: bool,
     ) -> Result<Self, StackError> {
         let folder = parent.join(name);
         create_folder(&folder)?;
@@ -80,12 +84,13 @@ impl Workspace {
             let content = format!(
                 "listen = \"{address}\"\npublic_url = \"https://{address}\"\ndatabase = {}\nready_file = {}\n\
                  approve_pairings = \"owner\"\n\n[tls]\ncertificate = {}\nprivate_key = {}\n\n[metrics]\nlisten = \
-                 \"127.0.0.1:0\"\n\n[trust]\ndevelopment_root = {}\n",
+                 \"127.0.0.1:0\"\n\n[trust]\ndevelopment_root = {}\n{}",
                 path(&folder.join("workspace.db")),
                 path(&ready),
                 path(&tls.certificate),
                 path(&tls.key),
                 path(root_certificate),
+                if emulated { EMULATED_DEADLINES } else { "" },
             );
             fs::write(&config, content).map_err(StackError::file(&config))
         };

@@ -10,6 +10,10 @@ const CURRENT: &str = "/sys/devices/system/clocksource/clocksource0/current_cloc
 const ACCEPTED: [&str; 4] = ["tsc", "tsc-early", "kvm-clock", "refined-jiffies"];
 /// How long the two clocks are compared.
 const COMPARED_FOR: Duration = Duration::from_millis(400);
+/// How long the security module may say the same time.
+const MAX_UNCHANGED: Duration = Duration::from_secs(3);
+/// How often it is asked meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How often, before a difference counts: a reading can be held up.
 const COMPARISONS: usize = 3;
 
@@ -44,7 +48,7 @@ pub fn check(module: &mut impl ReadClock) -> Result<String, ClockSourceError> {
     let name = accepted(&std::fs::read_to_string(CURRENT)?)?;
     let mut compared = Ok(());
     for _ in 0..COMPARISONS {
-        compared = compare(module, std::thread::sleep);
+        compared = compare(module);
         if compared.is_ok() {
             break;
         }
@@ -57,27 +61,46 @@ fn accepted(current: &str) -> Result<String, ClockSourceError> {
     if ACCEPTED.contains(&name) { Ok(name.to_owned()) } else { Err(ClockSourceError::NotAccepted(name.to_owned())) }
 }
 
-fn compare(module: &mut impl ReadClock, wait: impl FnOnce(Duration)) -> Result<(), ClockSourceError> {
-    let (here, there) = (Instant::now(), module.unix_ms().map_err(ClockSourceError::Module)?);
-    wait(COMPARED_FOR);
-    let there_ms = module.unix_ms().map_err(ClockSourceError::Module)?.saturating_sub(there);
-    let here_ms = u64::try_from(here.elapsed().as_millis()).unwrap_or(u64::MAX);
+fn compare(module: &mut impl ReadClock) -> Result<(), ClockSourceError> {
+    let (since, from_ms) = next_change(module)?;
+    std::thread::sleep(COMPARED_FOR);
+    let (until, to_ms) = next_change(module)?;
+    let (here_ms, there_ms) = (millis(until.saturating_duration_since(since)), to_ms.saturating_sub(from_ms));
     if here_ms > there_ms.saturating_mul(2) || there_ms > here_ms.saturating_mul(2) {
         return Err(ClockSourceError::Rate { here_ms, there_ms });
     }
     Ok(())
 }
 
+/// When the security module's clock next says another time, and which: some say whole seconds only.
+fn next_change(module: &mut impl ReadClock) -> Result<(Instant, u64), ClockSourceError> {
+    let from = Instant::now();
+    let before = module.unix_ms().map_err(ClockSourceError::Module)?;
+    while from.elapsed() < MAX_UNCHANGED {
+        let now = module.unix_ms().map_err(ClockSourceError::Module)?;
+        if now != before {
+            return Ok((Instant::now(), now));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Err(ClockSourceError::Rate { here_ms: millis(from.elapsed()), there_ms: 0 })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A clock that runs at a multiple of the true rate.
-    struct Rate(f64, Instant);
+    /// A clock that runs at a multiple of the true rate, and says multiples of so many milliseconds.
+    struct Rate(f64, u64, Instant);
 
     impl ReadClock for Rate {
         fn unix_ms(&mut self) -> Result<u64, String> {
-            Ok(1_000_000 + (self.1.elapsed().as_secs_f64() * 1000.0 * self.0) as u64)
+            let passed = (self.2.elapsed().as_secs_f64() * 1000.0 * self.0) as u64;
+            Ok(1_000_000 + passed / self.1 * self.1)
         }
     }
 
@@ -93,9 +116,12 @@ mod tests {
 
     #[test]
     fn t43_a_clock_source_at_another_rate_than_the_security_module_s_is_refused() {
-        let compared = |rate| compare(&mut Rate(rate, Instant::now()), std::thread::sleep);
-        assert!(compared(1.0).is_ok());
-        assert!(matches!(compared(0.2), Err(ClockSourceError::Rate { .. })));
-        assert!(matches!(compared(5.0), Err(ClockSourceError::Rate { .. })));
+        let compared = |rate, unit| compare(&mut Rate(rate, unit, Instant::now()));
+        for unit in [1, 1000] {
+            assert!(compared(1.0, unit).is_ok(), "{unit}");
+            assert!(matches!(compared(5.0, unit), Err(ClockSourceError::Rate { .. })), "{unit}");
+        }
+        assert!(matches!(compared(0.2, 1), Err(ClockSourceError::Rate { .. })));
+        assert!(matches!(compared(0.0, 1), Err(ClockSourceError::Rate { there_ms: 0, .. })), "it stands still");
     }
 }

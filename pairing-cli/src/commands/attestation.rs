@@ -90,7 +90,10 @@ fn verify_file(app: &App, file: &Path, at: Option<u64>) -> Result<Report, Failur
         table.row(vec![plain(format!("PCR{register}")), plain(hex::encode(value))]);
     }
     table.row(vec![plain("measurements"), field("as expected", Tone::Green)]);
-    table.row(vec![plain("nonce"), field("not compared: whether such an enclave answers now, a file cannot show", Tone::Yellow)]);
+    table.row(vec![
+        plain("nonce"),
+        field("not compared: whether such an enclave answers now, a file cannot show", Tone::Yellow),
+    ]);
     let result = json!({
         "anchor": kind,
         "module_id": document.module_id,

@@ -29,10 +29,21 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
             "cosigner",
             "cosigner-workspace",
             "countersign-tests",
+            "countersign-nitro-tests",
         ],
     ),
     // cosigner-enclave and cosigner-dev implement its capability to attest.
-    ("countersign-channel", &["cosigner-core", "cosigner-enclave", "cosigner-dev", "cosigner", "countersign-tests"]),
+    (
+        "countersign-channel",
+        &[
+            "cosigner-core",
+            "cosigner-enclave",
+            "cosigner-dev",
+            "cosigner",
+            "countersign-tests",
+            "countersign-nitro-tests",
+        ],
+    ),
     // cosigner-dev carries the committed test primes, cosigner-enclave-dev names the scheme.
     // cosigner-workspace derives public keys and verifies signatures: `public` alone, see `sources::mpc_of_the_workspace`.
     (
@@ -49,9 +60,9 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     // cosigner-dev implements the core's capabilities for development.
     ("cosigner-core", &["cosigner-enclave", "cosigner-enclave-dev", "cosigner-dev", "countersign-tests"]),
     ("cosigner-enclave", &["cosigner-enclave-dev"]),
-    ("cosigner-dev", &["cosigner-enclave-dev", "countersign-tests"]),
+    ("cosigner-dev", &["cosigner-enclave-dev", "countersign-tests", "countersign-nitro-tests"]),
     ("cosigner-workspace", &["countersign-tests"]),
-    ("countersign-stack", &["countersign-tests"]),
+    ("countersign-stack", &["countersign-tests", "countersign-nitro-tests"]),
 ];
 
 /// What a package declares of its workspace.
