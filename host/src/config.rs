@@ -233,7 +233,7 @@ mod tests {
         let example: toml::Table = EXAMPLE.parse().unwrap();
         let written: usize = example.values().map(|t| t.as_table().map_or(0, toml::Table::len)).sum();
         // Every field but `process.ready_file`, which has no default and stands there as a comment.
-        assert_eq!(written, 7 + 6 + 12 + 11 + 8 + 3 + 2 + 1);
+        assert_eq!(written, 7 + 6 + 12 + 2 + 11 + 8 + 3 + 2 + 1);
         assert!(EXAMPLE.contains("\n# ready_file ="));
     }
 

@@ -18,7 +18,7 @@ pub struct Request<'a> {
     pub context: BTreeMap<String, Vec<String>>,
 }
 
-/// The policy with its placeholders filled in.
+/// The policy with its variables filled in.
 pub fn filled(host: &str, administrator: &str, pcrs: [&str; 3], instances: &[&str]) -> Value {
     let list = |values: &[&str]| serde_json::to_string(values).unwrap();
     let text = TEMPLATE
@@ -28,7 +28,7 @@ pub fn filled(host: &str, administrator: &str, pcrs: [&str; 3], instances: &[&st
         .replace("${pcr1}", &list(&pcrs[1..2]))
         .replace("${pcr2}", &list(&pcrs[2..]))
         .replace("${instances}", &list(instances));
-    assert!(!text.contains("${"), "a placeholder is not filled in: {text}");
+    assert!(!text.contains("${"), "a variable is not filled in: {text}");
     serde_json::from_str(&text).unwrap()
 }
 
