@@ -1,7 +1,7 @@
 //! What carries the time between two readings of the security module: the kernel's clock source, checked at boot
 //! (threat T43).
 
-use crate::clock::ReadClock;
+use crate::clock::{ReadClock, millis};
 use std::time::{Duration, Instant};
 
 const CURRENT: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
@@ -84,10 +84,6 @@ fn next_change(module: &mut impl ReadClock) -> Result<(Instant, u64), ClockSourc
         std::thread::sleep(LOOK_EVERY);
     }
     Err(ClockSourceError::Rate { here_ms: millis(from.elapsed()), there_ms: 0 })
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,13 +5,18 @@
 use countersign_attest::{Measurements, parse_unverified};
 use countersign_nitro_tests::measured;
 use countersign_stack::emulator::Image;
+use countersign_stack::workspace::VaultAccount;
 use countersign_stack::{Ask, Options, Setup, System};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Co-signers whose enclaves are images: the customer's, or all three in the deep run.
 fn emulated() -> usize {
-    if std::env::var_os("COUNTERSIGN_DEEP").is_some() { 3 } else { 1 }
+    if is_deep() { 3 } else { 1 }
+}
+
+fn is_deep() -> bool {
+    std::env::var_os("COUNTERSIGN_DEEP").is_some()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,10 +39,8 @@ async fn e2e_the_development_image_does_the_main_job_and_goes_on_after_its_end()
     assert_eq!(Measurements::of(parsed.for_display()).unwrap(), measured(&image).unwrap());
 
     let vault = system.vault_account("first").await.unwrap();
-    let signing = Instant::now();
-    let ask = Ask::message(vault.id, b"from an image");
-    ask.verify(&system.transact(&ask).await.unwrap(), vault.address).unwrap();
-    println!("development image: {:.1} s for a signature, callback included", signing.elapsed().as_secs_f64());
+    let seconds = sign(&system, &vault).await;
+    println!("development image: {seconds:.1} s for a signature, callback included");
     let ask = Ask::message(vault.id, b"never").note("reject-me");
     ask.verify_refused(&system.transact(&ask).await.unwrap(), "rejected").unwrap();
 
@@ -48,4 +51,20 @@ async fn e2e_the_development_image_does_the_main_job_and_goes_on_after_its_end()
     let ask = Ask::message(vault.id, b"after its end");
     ask.verify(&system.transact(&ask).await.unwrap(), vault.address).unwrap();
     system.stack.stop().await.unwrap();
+    if is_deep() {
+        let folder = tempfile::tempdir().unwrap();
+        let system = System::start(folder.path(), &Setup::default()).await.unwrap();
+        let vault = system.vault_account("first").await.unwrap();
+        let process = sign(&system, &vault).await;
+        println!("process mode: {process:.1} s for the same; the image takes {:.1} times as long", seconds / process);
+        system.stack.stop().await.unwrap();
+    }
+}
+
+/// Asks for a signature; the seconds until the client has it.
+async fn sign(system: &System, vault: &VaultAccount) -> f64 {
+    let started = Instant::now();
+    let ask = Ask::message(vault.id, b"from an image");
+    ask.verify(&system.transact(&ask).await.unwrap(), vault.address).unwrap();
+    started.elapsed().as_secs_f64()
 }
