@@ -7,9 +7,15 @@ use rand_core::OsRng;
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// How often an enclave is asked.
+const ATTEMPTS: usize = 12;
+/// How long each answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an enclave answered to the first message of an admin's handshake.
 #[derive(Debug)]
@@ -42,11 +48,21 @@ impl DocumentVerifier for Unverified {
     }
 }
 
-/// Begins an admin's handshake at a host's admin socket and takes the enclave's answer.
+/// Begins an admin's handshake at a host's admin socket and takes the enclave's answer. An enclave that is still booting
+/// does not answer: it is asked again.
 ///
 /// # Errors
-/// The socket's, or that something else came.
+/// The socket's, or that something else came, or nothing.
 pub async fn knock(socket: &Path) -> io::Result<Answer> {
+    for _ in 0..ATTEMPTS {
+        if let Ok(answered) = timeout(ANSWER_TIMEOUT, knock_once(socket)).await {
+            return answered;
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+async fn knock_once(socket: &Path) -> io::Result<Answer> {
     let other = |what: String| io::Error::other(what);
     let (mut initiator, message1) = AdminInitiator::start(&mut OsRng).map_err(|e| other(e.to_string()))?;
     let noise = Bytes::new(message1).map_err(|e| other(e.to_string()))?;
