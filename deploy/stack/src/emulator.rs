@@ -7,6 +7,7 @@ use crate::member::Surroundings;
 use crate::process::Plan;
 use crate::programs;
 use crate::stack::Material;
+use countersign_wire::host_link::VSOCK_PORT;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
-/// Port on which a host listens for its enclave; the emulator makes a Unix socket of it.
-const HOST_PORT: u32 = 5016;
 /// Port from which a development image fetches what it cannot bring along.
 const PARTS_PORT: u32 = 5017;
 /// The context id that the emulated device knows the parent by.
@@ -74,7 +73,7 @@ impl Sockets {
 
     /// Where the host has to listen.
     pub fn host(&self) -> PathBuf {
-        self.port(HOST_PORT)
+        self.port(VSOCK_PORT)
     }
 
     /// Between device and machine.

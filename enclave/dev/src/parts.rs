@@ -1,4 +1,4 @@
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::fmt;
 
 /// Port on the parent from which a development image fetches its [`DevelopmentParts`]: one connection, the JSON, its end.
@@ -8,7 +8,7 @@ pub const MAX_PARTS_BYTES: u64 = 64 * 1024;
 
 /// What a development image cannot bring along, because it is made at run time: its parent gives it. An enclave that takes
 /// its secrets from its parent has none; that is what makes it a development image.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DevelopmentParts {
     /// The development root: certificate and key (PEM).
@@ -30,12 +30,6 @@ impl DevelopmentParts {
     /// What is wrong with it, without its content.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(json).map_err(|error| format!("line {}: {:?} error", error.line(), error.classify()))
-    }
-
-    /// As JSON.
-    pub fn to_json(&self) -> Vec<u8> {
-        // Text, numbers and switches only: this cannot fail, and nothing at all would be refused.
-        serde_json::to_vec(self).unwrap_or_default()
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Answer {
 
 /// Keeps the document and challenge of a handshake, and judges as production does.
 #[derive(Default)]
-pub struct Unverified(RefCell<(Vec<u8>, [u8; 32])>);
+struct Unverified(RefCell<(Vec<u8>, [u8; 32])>);
 
 impl DocumentVerifier for Unverified {
     fn verify(&self, document: &[u8], nonce: &[u8; 32]) -> Result<Document, AttestationError> {

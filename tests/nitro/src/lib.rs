@@ -4,5 +4,5 @@
 mod admin;
 mod measured;
 
-pub use admin::{Answer, Unverified, knock};
+pub use admin::{Answer, knock};
 pub use measured::measured;
