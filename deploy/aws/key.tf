@@ -17,11 +17,17 @@ locals {
   })
 }
 
-# It wraps the data key of the sealed state. Without it the state is noise, for ever: there is no alias to mistake, no
+moved {
+  from = aws_kms_key.sealing
+  to   = aws_kms_key.sealing["1"]
+}
+
+# It wraps the root key of the sealed state. Without it the state is noise, for ever: there is no alias to mistake, no
 # replica, and Terraform refuses to delete it.
 resource "aws_kms_key" "sealing" {
+  for_each                = toset(var.sealing_keys)
   provider                = aws.key
-  description             = "Countersign: sealing key of a co-signer"
+  description             = "Countersign: sealing key ${each.key} of a co-signer"
   multi_region            = false
   enable_key_rotation     = true
   deletion_window_in_days = 30

@@ -1,6 +1,6 @@
 output "sealing_key_arn" {
-  description = "For `cosigner init --sealing-key`."
-  value       = aws_kms_key.sealing.arn
+  description = "For --sealing-key of `cosigner init` and `cosigner rotate-sealing-key`: the last of sealing_keys."
+  value       = aws_kms_key.sealing[reverse(var.sealing_keys)[0]].arn
 }
 
 output "host_role_arn" {

@@ -47,7 +47,7 @@ data "aws_iam_policy_document" "key_elsewhere" {
   count = local.key_is_elsewhere ? 1 : 0
   statement {
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [aws_kms_key.sealing.arn]
+    resources = [for key in aws_kms_key.sealing : key.arn]
   }
 }
 

@@ -98,6 +98,19 @@ variable "measurements_files" {
   }
 }
 
+variable "sealing_keys" {
+  description = "Names of the KMS keys that seal the state, the newest last. More than one only while a rotation is under way."
+  type        = list(string)
+  default     = ["1"]
+  validation {
+    condition = (
+      length(var.sealing_keys) > 0 && length(var.sealing_keys) <= 4 &&
+      length(distinct(var.sealing_keys)) == length(var.sealing_keys)
+    )
+    error_message = "Expected 1 to 4 different names."
+  }
+}
+
 variable "instances" {
   description = "Co-signer instances (hex) that may use the key. [\"*\"] until `cosigner init` printed one."
   type        = list(string)

@@ -84,7 +84,10 @@ fn respond(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Byte
 fn health(metrics: &Metrics) -> Response<Full<Bytes>> {
     let connected = metrics.is_enclave_connected();
     let ready = connected && metrics.is_enclave_ready();
-    let body = serde_json::json!({ "ready": ready, "enclaveConnected": connected });
+    let mut body = serde_json::json!({ "ready": ready, "enclaveConnected": connected });
+    if let Some(why) = metrics.last_stop() {
+        body["lastStop"] = why.into();
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     response(status, JSON, format!("{body}\n"))
 }

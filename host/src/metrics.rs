@@ -60,6 +60,7 @@ pub const DOWN: &str = "down";
 pub struct Metrics {
     registry: Registry,
     report: Mutex<EnclaveReport>,
+    last_stop: Mutex<Option<String>>,
     enclave_connected: Gauge,
     enclave_ready: Gauge,
     control_connections: Counter,
@@ -91,6 +92,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::with_prefix("countersign_host"),
             report: Mutex::default(),
+            last_stop: Mutex::default(),
             enclave_connected: Gauge::default(),
             enclave_ready: Gauge::default(),
             control_connections: Counter::default(),
@@ -185,7 +187,20 @@ impl Metrics {
     /// The enclave reported; replaces the last report.
     pub fn reported(&self, ready: bool, counters: &[EnclaveCounter]) {
         self.enclave_ready.set(i64::from(ready));
+        if ready {
+            *lock(&self.last_stop) = None;
+        }
         *lock(&self.report) = EnclaveReport::new(counters);
+    }
+
+    /// The enclave said why it ends.
+    pub fn enclave_stopped(&self, why: &str) {
+        *lock(&self.last_stop) = Some(why.to_owned());
+    }
+
+    /// Why the enclave ended last, if it has not served since.
+    pub fn last_stop(&self) -> Option<String> {
+        lock(&self.last_stop).clone()
     }
 
     /// A connection from the enclave's side was refused.

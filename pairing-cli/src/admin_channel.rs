@@ -180,7 +180,7 @@ impl Problem {
 
     fn into_failure_unattested(self) -> Failure {
         const SOCKET: &str = "check that --socket names the admin socket of a cosigner-host whose enclave is up, of the \
-            same version";
+            same version. An enclave that has just started takes a few seconds; one that ends says why in the log of its host";
         match self {
             Self::Io(error) => Failure::no_answer(format!("the connection was closed: {error}"), SOCKET),
             Self::Protocol(detail) => {
@@ -196,8 +196,8 @@ impl Problem {
 }
 
 /// What to do where nothing was sent yet.
-const BOOTING: &str =
-    "look at the log of the co-signer's host: an enclave does not answer before it opened its sealed state";
+const BOOTING: &str = "look at the log of the co-signer's host, where an enclave that ends says why: it does not answer before it opened its \
+     sealed state";
 /// What to do where a command may have been carried out.
 const REPEAT: &str = "look at the log of the co-signer's host; before you repeat a command, see with `cosigner get-status` \
     whether it was carried out";

@@ -2,7 +2,7 @@
 
 use crate::commands::{
     add_user, adopt, attestation, callback, doctor, group, init, initiator, key, list_keys, list_users, logs,
-    operator_key, print_public_key, remove_user, rename,
+    operator_key, print_public_key, remove_user, rename, rotate_sealing_key,
 };
 use crate::failure::EXIT_CODES;
 use crate::text_forms::parse_duration;
@@ -93,6 +93,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Name the co-signer, for people
     Rename(rename::Args),
+    /// Put the co-signer's state under a new key of the key service
+    RotateSealingKey(rotate_sealing_key::Args),
     /// Print the public key with which requests to callback handlers are signed (PEM)
     PrintPublicKey(print_public_key::Args),
     /// Key certificates and suspended keys
@@ -117,6 +119,7 @@ impl Command {
             Self::Logs(_) => "logs",
             Self::Doctor(_) => "doctor",
             Self::Rename(_) => "rename",
+            Self::RotateSealingKey(_) => "rotate-sealing-key",
             Self::Initiator(initiator::Command::Add(_)) => "initiator add",
             Self::Initiator(initiator::Command::List(_)) => "initiator list",
             Self::Initiator(initiator::Command::Remove(_)) => "initiator remove",

@@ -18,9 +18,14 @@ pub struct Expectation {
     pub required: u16,
     /// What seals its state.
     pub sealing_key: String,
+    /// What may seal its state instead.
+    pub next_sealing_key: Option<String>,
     /// The highest settings epoch seen: an earlier one is an old state.
     pub settings_epoch: u64,
 }
+
+/// [`Difference::what`] where the sealing key is another.
+pub const SEALING_KEY: &str = "sealing key";
 
 /// One thing that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +74,9 @@ impl Expectation {
         if description.required != self.required {
             add("operators required", self.required.to_string(), description.required.to_string());
         }
-        if description.sealing_key.as_str() != self.sealing_key {
-            add("sealing key", format!("{:?}", self.sealing_key), format!("{:?}", printable(&description.sealing_key)));
+        let sealing_key = description.sealing_key.as_str();
+        if sealing_key != self.sealing_key && self.next_sealing_key.as_deref() != Some(sealing_key) {
+            add(SEALING_KEY, format!("{:?}", self.sealing_key), format!("{:?}", printable(&description.sealing_key)));
         }
         if description.pending_changes != 0 {
             add("pending changes", "0".to_owned(), description.pending_changes.to_string());
@@ -95,6 +101,7 @@ mod tests {
             operators: [(OperatorId([2; 32]), "alice".to_owned())].into(),
             required: 1,
             sealing_key: "file:x".to_owned(),
+            next_sealing_key: None,
             settings_epoch: 4,
         }
     }

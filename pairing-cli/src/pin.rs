@@ -108,6 +108,9 @@ pub struct Pin {
     pub required: u16,
     /// What seals its state.
     pub sealing_key: String,
+    /// What may seal its state: a rotation was sent, and its answer not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_sealing_key: Option<String>,
     /// Its image.
     pub measurements: Measurements,
     /// The highest settings epoch seen.
@@ -124,8 +127,18 @@ impl Pin {
             operators: self.operators.iter().map(|o| (o.key, o.name.clone())).collect(),
             required: self.required,
             sealing_key: self.sealing_key.clone(),
+            next_sealing_key: self.next_sealing_key.clone(),
             settings_epoch: self.settings_epoch,
         }
+    }
+
+    /// Where `key` is the one that a rotation was to bring, it did: it is pinned as the sealing key. Whether anything changed.
+    pub fn settle_sealing_key(&mut self, key: &str) -> bool {
+        match self.next_sealing_key.take_if(|next| next == key) {
+            Some(next) => self.sealing_key = next,
+            None => return false,
+        }
+        true
     }
 
     /// Adds a pairing. What is pinned is never replaced: a difference is returned instead.
@@ -227,6 +240,7 @@ mod tests {
             operators: vec![PinnedOperator { name: "alice".to_owned(), key: OperatorId([2; 32]) }],
             required: 1,
             sealing_key: "file:x".to_owned(),
+            next_sealing_key: None,
             measurements: m,
             settings_epoch: 1,
             pairings: Vec::new(),

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::measurements::Measurements;
 use crate::operator_key::OperatorKey;
 use crate::pin::{Pin, PinnedPairing};
+use crate::text_forms::printable;
 use countersign_channel::reported_measurements;
 use countersign_wire::admin::{AdminRequest, AdminResponse, Done};
 use countersign_wire::command::{Change, Command, OperatorSignature, SignedCommand};
@@ -62,7 +63,7 @@ pub struct Trusted<'a> {
 
 impl<'a> Session<'a> {
     /// Connects, verifies the attestation and compares with `pin`, without refusing differences.
-    pub async fn open(app: &'a App, pin: Option<Pin>, require: Require) -> Result<Self, Failure> {
+    pub async fn open(app: &'a App, mut pin: Option<Pin>, require: Require) -> Result<Self, Failure> {
         let socket = app.socket()?;
         let anchor = app.trust_anchor()?;
         let kind = AnchorKind::of(&anchor);
@@ -85,6 +86,22 @@ impl<'a> Session<'a> {
         let mut connection = Connection::open(socket, &anchor, &demand, deadline).await?;
         let description = describe(&mut connection).await?;
         let differences = pin.as_ref().map_or_else(Vec::new, |p| p.expectation().differences(&description));
+        if let Some(pin) = pin.as_mut().filter(|_| differences.is_empty()) {
+            if pin.settle_sealing_key(&description.sealing_key) {
+                app.pins()?.store(&app.settings.cosigner, pin)?;
+            }
+            if let Some(next) = &pin.next_sealing_key {
+                app.console.warn(
+                    "rotation_unanswered",
+                    format!(
+                        "a rotation of the sealing key to {} was sent and its answer not seen; it is {} still. Repeat \
+                         `cosigner rotate-sealing-key`, with the key that you want",
+                        printable(next),
+                        printable(&pin.sealing_key)
+                    ),
+                );
+            }
+        }
         let measurements = proved_measurements(&connection)?;
         let session = Self {
             app,
@@ -267,6 +284,7 @@ impl<'a> Trusted<'a> {
         };
         let session = Session::open(app, Some(pin.clone()), Require::Measurements).await?;
         session.refuse_differences()?;
+        let pin = session.pin.clone().unwrap_or(pin);
         Ok(Self { session, pin })
     }
 
@@ -306,6 +324,26 @@ impl<'a> Trusted<'a> {
         self.pin.settings_epoch = next_epoch;
         self.store()?;
         Ok(done)
+    }
+
+    /// Pins the sealing key that the co-signer may have after the next command, beside the present one. Returns what was
+    /// pinned so before: the answer to an earlier command may have been lost.
+    pub fn expect_sealing_key(&mut self, next: &str) -> Result<Option<String>, Failure> {
+        let earlier = self.pin.next_sealing_key.take();
+        self.pin.next_sealing_key = (next != self.pin.sealing_key).then(|| next.to_owned());
+        self.store().map(|()| earlier)
+    }
+
+    /// Takes that back: the co-signer refused.
+    pub fn unexpect_sealing_key(&mut self, earlier: Option<String>) -> Result<(), Failure> {
+        self.pin.next_sealing_key = earlier;
+        self.store()
+    }
+
+    /// Pins the sealing key that the co-signer has, and no other.
+    pub fn settle_sealing_key(&mut self, key: &str) -> Result<(), Failure> {
+        self.pin.settle_sealing_key(key);
+        self.store()
     }
 
     /// Pins a pairing that the co-signer confirmed.

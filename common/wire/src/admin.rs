@@ -120,6 +120,8 @@ pub enum Done {
     },
     /// The co-signer has its new name.
     Renamed,
+    /// The state is under the new root key.
+    SealingKeyRotated,
 }
 
 /// What a call with a probe brought.

@@ -195,7 +195,7 @@ pub enum Change {
         operators: List<(OperatorId, Text<MAX_NAME_BYTES>), MAX_OPERATORS>,
         /// How many must sign a change.
         required: u16,
-        /// The key that seals the state's data key: a KMS key's ARN, or a development provider's id.
+        /// The key that seals the state's root key: a KMS key's ARN, or a development provider's id.
         sealing_key: Text<MAX_URL_BYTES>,
     },
     /// Adds an API user.
@@ -255,6 +255,11 @@ pub enum Change {
     Rename {
         /// The name; may be empty.
         name: Text<MAX_NAME_BYTES>,
+    },
+    /// Puts the state under a new root key, and what is sealed from then on under a new data key.
+    RotateSealingKey {
+        /// The key that seals the new root key, as in a claim. It may be the present one.
+        sealing_key: Text<MAX_URL_BYTES>,
     },
 }
 

@@ -129,6 +129,11 @@ pub enum FromEnclave {
         /// The counters.
         counters: List<Counter, MAX_COUNTERS>,
     },
+    /// The enclave ends. An enclave has no console of its own: what it says here is for the host's log and `/healthz`.
+    Stopping {
+        /// Why; nothing secret.
+        why: Text<MAX_DETAIL_BYTES>,
+    },
 }
 
 message!(FromEnclave, "countersign/from-enclave", 2, MAX_FRAME_BYTES);

@@ -43,11 +43,11 @@ pub(crate) enum Phase {
     Waiting,
     /// The host presents its blobs.
     Loading(BTreeMap<BlobName, Vec<u8>>),
-    /// The key service unwraps the data key.
+    /// The key service unwraps the root key.
     Unlocking(Box<Unlock>),
     /// There is no state: nobody claimed this enclave.
     Fresh(Fresh),
-    /// The key service makes the data key for a claim.
+    /// The key service makes the root key for a claim.
     Claiming(Box<Claim>),
     /// Claimed.
     Serving(Box<Serving>),
@@ -289,6 +289,9 @@ impl Parts<'_> {
         match phase {
             Phase::Serving(mut serving) => {
                 serving.add = None;
+                if let Some(rotation) = &mut serving.rotation {
+                    rotation.host_gone();
+                }
                 for pairing in serving.pairings.values_mut() {
                     pairing.link_lost();
                     pairing.askings_lost(cx.now);
@@ -384,6 +387,12 @@ impl Parts<'_> {
                 }
                 None => {}
             },
+            Input::SealingKey(answer) => {
+                if let Some((connection, result)) = serving.sealing_key_answered(cx, answer) {
+                    let response = result.map_or_else(AdminResponse::Refused, AdminResponse::Done);
+                    self.admins.answer(cx, connection, &response);
+                }
+            }
             _ => {}
         }
     }
@@ -393,8 +402,11 @@ impl Parts<'_> {
             Phase::Fresh(fresh) => &fresh.identity,
             Phase::Claiming(claim) if claim.host == SinceAsked::Same => &claim.fresh.identity,
             Phase::Serving(serving) => &serving.identity,
-            // Without its state an enclave has no identity to speak under.
-            _ => return phase,
+            // Without its state an enclave has no identity to speak under: the admin connects again later.
+            _ => {
+                self.admins.close(cx, connection);
+                return phase;
+            }
         };
         let instance = InstanceId(identity.public());
         let Some(request) = self.admins.packet(cx, identity, connection, packet) else { return phase };

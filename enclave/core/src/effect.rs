@@ -67,20 +67,20 @@ pub enum Effect {
         /// What to do.
         spec: Box<ExchangeSpec>,
     },
-    /// Have the key service make the instance's data key. Answered by `Input::SealingKey`.
+    /// Have the key service make a root key for the instance's state. Answered by `Input::SealingKey`.
     GenerateSealingKey {
         /// The instance's public identity: associated data.
         instance: [u8; 32],
-        /// The key that wraps it, as named at the claim.
+        /// The key that wraps it, as operators named it.
         wrapping_key: Text<MAX_URL_BYTES>,
     },
-    /// Have the key service unwrap the instance's data key. Answered by `Input::SealingKey`.
+    /// Have the key service unwrap the root key of the instance's state. Answered by `Input::SealingKey`.
     UnwrapSealingKey {
         /// The instance's public identity: associated data.
         instance: [u8; 32],
         /// The key that wraps it, as the root says.
         wrapping_key: Text<MAX_URL_BYTES>,
-        /// The wrapped data key.
+        /// The wrapped root key.
         wrapped: Vec<u8>,
     },
     /// Start a job on a worker thread. It reports with `Input::Job`.

@@ -96,9 +96,9 @@ pub enum Input {
     Tick,
 }
 
-/// The instance's data key.
+/// The root key of the instance's state: the data keys are sealed under it.
 pub struct SealingKeyAnswer {
-    /// The data key.
+    /// The root key.
     pub key: Zeroizing<[u8; 32]>,
     /// Its wrapped form; what came in, for an unwrap.
     pub wrapped: Vec<u8>,

@@ -23,6 +23,7 @@ pub mod kms;
 mod ledger;
 mod limits;
 mod metrics;
+mod new_root_key;
 mod outbox;
 mod pairing;
 mod seal;

@@ -1,5 +1,6 @@
 //! A claimed co-signer that knows its state, and the context of one step.
 
+use crate::admin::Rotation;
 use crate::approval::{Askings, RequestKeys, Test};
 use crate::callback::{Caller, History, Places};
 use crate::capability::Capabilities;
@@ -281,6 +282,7 @@ pub(crate) struct Serving {
     pub pairings: BTreeMap<PairingId, PairingState>,
     pub used_tokens: BTreeMap<String, UsedToken>,
     pub add: Option<AddFlow>,
+    pub rotation: Option<Rotation>,
 }
 
 /// What is counted since the boot.
@@ -335,6 +337,7 @@ impl Serving {
             pairings: BTreeMap::new(),
             used_tokens: BTreeMap::new(),
             add: None,
+            rotation: None,
         }
     }
 

@@ -65,7 +65,7 @@ pub struct Settings {
     pub operators: List<(OperatorId, Text<MAX_NAME_BYTES>), MAX_OPERATORS>,
     /// How many must sign a change.
     pub required: u16,
-    /// The key that seals the data key, as named at the claim.
+    /// The key service's key that seals the state's root key, as operators named it.
     pub sealing_key: Text<MAX_URL_BYTES>,
     /// Counts accepted commands.
     pub epoch: u64,

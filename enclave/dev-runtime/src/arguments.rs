@@ -28,7 +28,7 @@ pub struct Run {
     /// Folder of the development root, made by `make-root`.
     #[arg(long, value_name = "DIR")]
     pub development_root: PathBuf,
-    /// File with the key that wraps the state's data key; made when it is not there.
+    /// File with the key that wraps the state's root key; made when it is not there.
     #[arg(long, value_name = "FILE", required_unless_present = "kms_root", conflicts_with = "kms_root")]
     pub key_file: Option<PathBuf>,
     /// Have the AWS key service wrap it, and believe this authority (PEM) instead of Amazon's: for tests of the calls.

@@ -1,4 +1,4 @@
-//! Who wraps the data key of a development enclave.
+//! Who wraps the root key of a development enclave.
 
 use crate::arguments::Run;
 use anyhow::{Context, Result, anyhow};

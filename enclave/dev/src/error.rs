@@ -66,7 +66,7 @@ pub enum DevError {
         index: usize,
     },
     /// A wrapped key was made by another wrapping key or for another instance, or was altered.
-    #[error("expected a data key wrapped by {key_id} for this instance, got another or an altered one")]
+    #[error("expected a root key wrapped by {key_id} for this instance, got another or an altered one")]
     WrappedKey {
         /// The wrapping key.
         key_id: String,

@@ -10,14 +10,14 @@ pub const WRAPPED_KEY_BYTES: usize = 1 + 12 + 32 + 16;
 const VERSION: u8 = 1;
 const DOMAIN: &[u8] = b"countersign/file-key-provider/v1";
 
-/// Wraps an instance's data key with a key in a file, in the place of a key-management service. Whoever reads the file
+/// Wraps an instance's root key with a key in a file, in the place of a key-management service. Whoever reads the file
 /// reads everything.
 pub struct FileKeyProvider {
     wrapping: RandomizedNonceKey,
     key_id: String,
 }
 
-/// A data key in the clear, the same key wrapped ([`WRAPPED_KEY_BYTES`]), and the wrapping key's name.
+/// A root key in the clear, the same key wrapped ([`WRAPPED_KEY_BYTES`]), and the wrapping key's name.
 pub type NewDataKey = (Zeroizing<[u8; 32]>, Vec<u8>, String);
 
 impl FileKeyProvider {
@@ -54,14 +54,14 @@ impl FileKeyProvider {
         &self.key_id
     }
 
-    /// A new data key for `instance`.
+    /// A new root key for `instance`.
     pub fn generate(&self, instance: &[u8; 32]) -> Result<NewDataKey, DevError> {
         let key = random_key()?;
         let mut sealed = Zeroizing::new(key.to_vec());
         let nonce = self
             .wrapping
             .seal_in_place_append_tag(Aad::from(associated_data(instance)), &mut *sealed)
-            .map_err(|_| DevError::Crypto { what: "wrapping a data key" })?;
+            .map_err(|_| DevError::Crypto { what: "wrapping a root key" })?;
         let mut wrapped = Vec::with_capacity(WRAPPED_KEY_BYTES);
         wrapped.push(VERSION);
         wrapped.extend_from_slice(nonce.as_ref());
@@ -69,7 +69,7 @@ impl FileKeyProvider {
         Ok((key, wrapped, self.key_id.clone()))
     }
 
-    /// The data key again. Errors if it was wrapped for another instance or by another key, or was altered.
+    /// The root key again. Errors if it was wrapped for another instance or by another key, or was altered.
     pub fn unwrap(&self, instance: &[u8; 32], wrapped: &[u8]) -> Result<Zeroizing<[u8; 32]>, DevError> {
         let refused = || DevError::WrappedKey { key_id: self.key_id.clone() };
         let Some((&[VERSION], rest)) = wrapped.split_first_chunk::<1>() else {

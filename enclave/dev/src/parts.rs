@@ -13,7 +13,7 @@ pub const MAX_PARTS_BYTES: u64 = 64 * 1024;
 pub struct DevelopmentParts {
     /// The development root: certificate and key (PEM).
     pub root: String,
-    /// The key that wraps the state's data key: 64 hexadecimal digits.
+    /// The key that wraps the state's root key: 64 hexadecimal digits.
     pub wrapping_key: String,
     /// Number of the committed safe primes to take.
     pub test_primes: Option<usize>,

@@ -7,11 +7,12 @@ use crate::event::Event;
 use crate::exchange::{Exchanges, PublicRoots};
 use crate::host_link;
 use crate::key_service::KeyService;
-use crate::limits::MAX_WAITING_INPUTS;
+use crate::limits::{FAREWELL_TIMEOUT, MAX_WAITING_INPUTS};
 use crate::transport::Transport;
 use crate::workers::Workers;
 use cosigner_core::{Core, Effect, Entropy, Input, JobEvent};
 use countersign_mpc::Scheme;
+use countersign_wire::Text;
 use countersign_wire::host_link::FromEnclave;
 use countersign_wire::ids::BootId;
 use std::collections::VecDeque;
@@ -50,7 +51,7 @@ pub struct Parts<C, S, T, K> {
     pub clock: Clock<S>,
     /// The way to the host.
     pub transport: T,
-    /// Who wraps the data key.
+    /// Who wraps the root key.
     pub key_service: K,
     /// Randomness for jobs.
     pub entropy: Box<dyn Entropy>,
@@ -115,11 +116,17 @@ where
         wake_at_ms: None,
     };
     let link = host_link::run(&*transport, parts.boot, parts.version, events);
-    tokio::select! {
-        fatal = engine.serve() => Err(fatal),
-        () = link => Ok(()),
-        () = shutdown => Ok(()),
-    }
+    tokio::pin!(link);
+    let fatal = tokio::select! {
+        fatal = engine.serve() => fatal,
+        () = &mut link => return Ok(()),
+        () = shutdown => return Ok(()),
+    };
+    engine.say_why(&fatal);
+    // With the engine its queue to the host ends, and the link when that is written.
+    drop(engine);
+    let _ = tokio::time::timeout(FAREWELL_TIMEOUT, link).await;
+    Err(fatal)
 }
 
 struct Engine<C, S, T, K> {
@@ -154,6 +161,13 @@ impl<C: Decide, S: ReadClock, T: Transport, K: KeyService> Engine<C, S, T, K> {
             for effect in effects {
                 self.execute(effect).await;
             }
+        }
+    }
+
+    fn say_why(&self, fatal: &Fatal) {
+        if let Some(host) = &self.host {
+            // A queue that is full is one of a host that does not listen.
+            let _ = host.try_send(FromEnclave::Stopping { why: Text::cut(fatal.to_string()) });
         }
     }
 

@@ -1,10 +1,10 @@
-//! Who wraps the instance's data key: a key-management service in production, a file in development.
+//! Who wraps the instance's root key: a key-management service in production, a file in development.
 
 use cosigner_core::kms::KmsError;
 use cosigner_core::{ExchangeFailure, SealingKeyAnswer};
 use std::future::Future;
 
-/// Why the key service gave no data key.
+/// Why the key service gave no root key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyServiceError {
     /// KMS gave none.
@@ -29,24 +29,24 @@ pub enum KeyServiceError {
         /// What it was asked for.
         got: String,
     },
-    /// The wrapped data key is not one that the service wrapped for this instance.
-    #[error("the wrapped data key cannot be opened: {0}")]
+    /// The wrapped root key is not one that the service wrapped for this instance.
+    #[error("the wrapped root key cannot be opened: {0}")]
     Unwrap(String),
     /// The service failed.
     #[error("the key service failed: {0}")]
     Service(String),
 }
 
-/// Makes and unwraps the instance's data key.
+/// Makes and unwraps the instance's root key.
 pub trait KeyService: Send + Sync + 'static {
-    /// Makes a data key for `instance`, wrapped by the key that `wrapping_key` names.
+    /// Makes a root key for `instance`, wrapped by the key that `wrapping_key` names.
     fn generate(
         &self,
         instance: [u8; 32],
         wrapping_key: &str,
     ) -> impl Future<Output = Result<SealingKeyAnswer, KeyServiceError>> + Send;
 
-    /// Unwraps the data key of `instance`, which the key that `wrapping_key` names wrapped.
+    /// Unwraps the root key of `instance`, which the key that `wrapping_key` names wrapped.
     fn unwrap(
         &self,
         instance: [u8; 32],

@@ -1,4 +1,4 @@
-//! The AWS Key Management Service wraps the instance's data key. TLS ends here; the host, which owns the credentials,
+//! The AWS Key Management Service wraps the instance's root key. TLS ends here; the host, which owns the credentials,
 //! signs each call, and sees what is called and the body's hash.
 
 use crate::clock::SharedClock;
@@ -60,17 +60,17 @@ impl<A: Attestor + Send + 'static, T: Transport> Kms<A, T> {
     async fn ask(&self, call: Call, key: &str, instance: [u8; 32]) -> Result<SealingKeyAnswer, KeyServiceError> {
         let key = KmsKey::parse(key)?;
         let mut pause = FIRST_KMS_PAUSE;
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             match self.ask_once(call.clone(), &key, instance).await {
                 Err(error) if attempt < KMS_ATTEMPTS && may_pass(&error) => {
                     tracing::warn!(%error, attempt, "KMS is asked again");
                     tokio::time::sleep(pause).await;
-                    pause = pause.saturating_mul(2);
+                    (attempt, pause) = (attempt + 1, pause.saturating_mul(2));
                 }
                 ended => return ended,
             }
         }
-        Err(KeyServiceError::Service("no attempt was made".into()))
     }
 
     async fn ask_once(
@@ -105,7 +105,7 @@ impl<A: Attestor + Send + 'static, T: Transport> Kms<A, T> {
             deadline_ms: u32::try_from(KMS_CALL_TIMEOUT.as_millis()).unwrap_or(u32::MAX),
             keep_alive: false,
         };
-        // A client of its own, for one call a boot: it believes others than callback handlers' clients do.
+        // A client of its own for each of the few calls: it believes others than callback handlers' clients do.
         let exchanges =
             Exchanges::new(self.transport.clone(), self.clock.clone()).with_public_roots(self.roots.clone());
         let answer = exchanges.run(spec).await.outcome.map_err(|failure| KeyServiceError::Call { host, failure })?;

@@ -10,8 +10,9 @@
 //! | [`workers`] | threads for threshold cryptography, safe primes and RSA keys |
 //! | [`clock`], [`clock_source`] | time, from the security module and never from the host |
 //! | [`entropy`], [`nsm`] | randomness, attestation and measurements of the security module |
+//! | [`farewell`] | the host is told why an enclave does not start |
 //! | [`heartbeat`] | AWS is told that the enclave has booted |
-//! | [`key_service`], [`kms`] | who wraps the instance's data key |
+//! | [`key_service`], [`kms`] | who wraps the instance's root key |
 //! | [`core_dumps`], [`panic_report`] | what must not be left behind where something goes wrong |
 //!
 //! Everything is generic over transport, clock and key service, so that the production and the development binary run
@@ -26,6 +27,7 @@ pub mod entropy;
 pub mod event;
 pub mod exchange;
 mod exit;
+pub mod farewell;
 pub mod frames;
 pub mod heartbeat;
 pub mod host_link;

@@ -18,6 +18,10 @@ pub const MAX_WAITING_HOST_MESSAGES: usize = 32;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the host to answer the opening of the control connection.
 pub const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the host to take what an enclave that ends still has to say.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time to tell the host why an enclave does not start.
+pub const START_FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the host to take one message; a host that reads nothing for so long is given up.
 pub const HOST_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause before the first attempt to connect again.

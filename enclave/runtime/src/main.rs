@@ -13,7 +13,7 @@ use cosigner_enclave::exchange::PublicRoots;
 use cosigner_enclave::kms::Kms;
 use cosigner_enclave::nsm::{Nsm, NsmError};
 use cosigner_enclave::transport::{ParentCidError, Vsock, parent_cid};
-use cosigner_enclave::{exit, heartbeat, panic_report};
+use cosigner_enclave::{exit, farewell, heartbeat, panic_report};
 use countersign_attest::TrustAnchor;
 use countersign_mpc::Cggmp24;
 use countersign_wire::host_link::VSOCK_PORT;
@@ -50,8 +50,16 @@ fn main() -> ExitCode {
         Ok(ended) => exit(ended),
         Err(error) => {
             tracing::error!(%error, "the enclave does not start");
+            tell_host(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn tell_host(error: &StartError) {
+    if let (Ok(cid), Ok(runtime)) = (parent_cid(), tokio::runtime::Builder::new_current_thread().enable_all().build()) {
+        let why = format!("the enclave does not start: {error}");
+        runtime.block_on(farewell::say(&Vsock { cid, port: VSOCK_PORT }, VERSION, &why));
     }
 }
 

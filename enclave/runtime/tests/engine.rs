@@ -9,6 +9,7 @@ use cosigner_core::{
     Trust,
 };
 use cosigner_enclave::exchange::PublicRoots;
+use cosigner_enclave::farewell;
 use cosigner_enclave::frames::{LinkError, read_message, write_message};
 use cosigner_enclave::key_service::{KeyService, KeyServiceError};
 use cosigner_enclave::transport::Unix;
@@ -40,6 +41,8 @@ type Script = dyn FnMut(&Input) -> Vec<Effect> + Send;
 struct Scripted {
     inputs: mpsc::UnboundedSender<(u64, Input)>,
     script: Box<Script>,
+    /// From its first input on.
+    failure: Option<&'static str>,
 }
 
 impl Decide for Scripted {
@@ -47,6 +50,10 @@ impl Decide for Scripted {
         let effects = (self.script)(&input);
         self.inputs.send((now_ms, input)).unwrap();
         effects
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.map(str::to_owned)
     }
 }
 
@@ -69,10 +76,14 @@ struct Enclave {
 }
 
 impl Enclave {
-    fn start(socket: &Path, script: impl FnMut(&Input) -> Vec<Effect> + Send + 'static) -> Self {
+    fn start(
+        socket: &Path,
+        script: impl FnMut(&Input) -> Vec<Effect> + Send + 'static,
+        failure: Option<&'static str>,
+    ) -> Self {
         let (sender, inputs) = mpsc::unbounded_channel();
         let parts = Parts {
-            core: Scripted { inputs: sender, script: Box::new(script) },
+            core: Scripted { inputs: sender, script: Box::new(script), failure },
             clock: clock(),
             transport: Unix { path: socket.to_owned() },
             key_service: NoKeyService,
@@ -112,7 +123,7 @@ impl Host {
     }
 
     fn start_enclave(&self, script: impl FnMut(&Input) -> Vec<Effect> + Send + 'static) -> Enclave {
-        Enclave::start(&self.folder.path().join("host.sock"), script)
+        Enclave::start(&self.folder.path().join("host.sock"), script, None)
     }
 
     /// Takes a connection and reads its opening.
@@ -178,7 +189,7 @@ async fn the_enclave_opens_says_who_it_is_and_comes_back_after_a_loss() {
 async fn a_host_that_starts_after_the_enclave_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("host.sock");
-    let mut enclave = Enclave::start(&socket, nothing);
+    let mut enclave = Enclave::start(&socket, nothing, None);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let host = Host { listener: UnixListener::bind(&socket).unwrap(), folder };
     let _stream = host.welcome().await;
@@ -328,6 +339,8 @@ async fn a_panic_of_the_core_ends_everything() {
     let enclave = host.start_enclave(|_| panic!("a bug"));
     let mut stream = host.welcome().await;
     assert!(matches!(enclave.task.await.unwrap(), Err(Fatal::CorePanicked)));
+    let said = read_message::<FromEnclave>(&mut stream).await.unwrap();
+    assert_eq!(said, FromEnclave::Stopping { why: Text::cut("the core panicked") });
     assert!(matches!(read_message::<FromEnclave>(&mut stream).await, Err(LinkError::Closed)));
 }
 
@@ -380,6 +393,33 @@ fn denied_exchange() -> ExchangeSpec {
         deadline_ms: 1000,
         keep_alive: false,
     }
+}
+
+#[tokio::test]
+async fn an_enclave_whose_core_stops_tells_its_host_why_and_ends() {
+    const WHY: &str = "storage: the head is missing";
+    let host = Host::new();
+    let enclave = Enclave::start(&host.folder.path().join("host.sock"), nothing, Some(WHY));
+    let mut stream = host.welcome().await;
+    let said = read_message::<FromEnclave>(&mut stream).await.unwrap();
+    assert_eq!(said, FromEnclave::Stopping { why: Text::cut(format!("the co-signer cannot go on: {WHY}")) });
+    closed(&mut stream).await;
+    let ended = tokio::time::timeout(PATIENCE, enclave.task).await.expect("it goes on").unwrap();
+    assert!(matches!(ended, Err(Fatal::CoreStopped(why)) if why == WHY));
+}
+
+#[tokio::test]
+async fn an_enclave_that_does_not_start_tells_its_host_why() {
+    let host = Host::new();
+    let transport = Unix { path: host.folder.path().join("host.sock") };
+    let said = tokio::spawn(async move { farewell::say(&transport, "1.2.3", "no clock").await });
+    let (mut stream, opening) = host.accept().await;
+    assert_eq!(opening, Opening::Control { boot: BootId([0; 16]), version: Text::cut("1.2.3") });
+    write_message(&mut stream, &welcome()).await.unwrap();
+    let why = read_message::<FromEnclave>(&mut stream).await.unwrap();
+    assert_eq!(why, FromEnclave::Stopping { why: Text::cut("no clock") });
+    closed(&mut stream).await;
+    said.await.unwrap();
 }
 
 #[tokio::test]

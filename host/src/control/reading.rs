@@ -72,6 +72,10 @@ async fn serve(reader: ReadHalf<Stream>, session: &Session, control: &Control, l
             FromEnclave::Admin { connection, packet } => session.admin.deliver(connection, packet.into_vec()),
             FromEnclave::AdminClose { connection } => session.admin.close(connection),
             FromEnclave::Report { ready, counters } => control.metrics.reported(ready, &counters),
+            FromEnclave::Stopping { why } => {
+                tracing::error!(why = why.as_str(), "the enclave ends");
+                control.metrics.enclave_stopped(why.as_str());
+            }
         }
     }
     Ok(())

@@ -41,6 +41,25 @@ async fn health_follows_what_the_enclave_says() {
 }
 
 #[tokio::test]
+async fn why_the_enclave_ended_is_shown_until_one_serves() {
+    let host = Host::start(&[]).await;
+    let mut enclave = Enclave::connect(&host).await;
+    enclave.send(&FromEnclave::Stopping { why: Text::new("storage: the head is missing").unwrap() }).await;
+    drop(enclave);
+    while host.metric("countersign_host_enclave_connected").await > 0.0 {}
+    let shown = async || {
+        let (_, body) = host.get("/healthz").await;
+        serde_json::from_str::<serde_json::Value>(&body).unwrap().get("lastStop").cloned()
+    };
+    assert_eq!(shown().await, Some("storage: the head is missing".into()));
+    let mut enclave = Enclave::connect(&host).await;
+    assert_eq!(shown().await, Some("storage: the head is missing".into()));
+    enclave.send(&report(true, &[])).await;
+    host.metric_reaches("countersign_host_enclave_ready", 1.0).await;
+    assert_eq!(shown().await, None);
+}
+
+#[tokio::test]
 async fn the_enclaves_counters_are_shown_under_its_prefix_until_it_goes() {
     let host = Host::start(&[]).await;
     let mut enclave = Enclave::connect(&host).await;

@@ -4,6 +4,7 @@
 use super::App;
 use super::ownership::{Flags, report};
 use crate::console::Report;
+use crate::expectation::SEALING_KEY;
 use crate::failure::Failure;
 use crate::operator_key;
 use crate::pin::PinState;
@@ -47,9 +48,17 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
              not use it",
         ));
     }
-    if let Some(known) = known {
-        session.refuse_differences()?;
-        return Ok(report(app, &known, "pinned already, exactly like this", true));
+    if let Some(mut known) = session.pin.clone() {
+        // The sealing key alone changes, by a rotation, and the flags say the new one.
+        if session.differences.iter().any(|difference| difference.what != SEALING_KEY) {
+            session.refuse_differences()?;
+        }
+        if session.differences.is_empty() {
+            return Ok(report(app, &known, "pinned already, exactly like this", true));
+        }
+        (known.sealing_key, known.next_sealing_key) = (pin.sealing_key, None);
+        pins.store(&app.settings.cosigner, &known)?;
+        return Ok(report(app, &known, "pinned with its new sealing key", true));
     }
     pin.settings_epoch = session.description.settings_epoch;
     pins.store(&app.settings.cosigner, &pin)?;

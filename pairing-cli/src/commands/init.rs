@@ -3,8 +3,8 @@
 //! The expectation is written down before the claim is sent, and confirmed after the enclave described itself as exactly
 //! that. A run that was interrupted is repeated; it claims, or finds its own claim.
 
-use super::App;
 use super::ownership::{Flags, report};
+use super::{App, key_owner};
 use crate::console::Report;
 use crate::expectation::Expectation;
 use crate::failure::Failure;
@@ -57,6 +57,7 @@ pub async fn run(app: &App, args: Args) -> Result<Report, Failure> {
         return Err(claimed_by_somebody(&session.description, &pin.expectation()));
     }
     if fresh {
+        key_owner::tell(&app.console, &pin.sealing_key);
         pins.store(&app.settings.cosigner, &pin)?;
         match session.claim(&keys, claim(&pin)?).await? {
             Done::Claimed => {}

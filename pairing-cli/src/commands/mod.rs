@@ -12,6 +12,7 @@ mod handler_rules;
 pub mod init;
 pub mod initiator;
 pub mod key;
+mod key_owner;
 pub mod list_keys;
 pub mod list_users;
 pub mod logs;
@@ -20,6 +21,7 @@ mod ownership;
 pub mod print_public_key;
 pub mod remove_user;
 pub mod rename;
+pub mod rotate_sealing_key;
 mod views;
 mod weakening;
 
@@ -90,6 +92,7 @@ impl App {
             Command::ListUsers(args) => list_users::run(self, &args).await,
             Command::ListKeys(args) => list_keys::run(self, &args).await,
             Command::Rename(args) => rename::run(self, args).await,
+            Command::RotateSealingKey(args) => rotate_sealing_key::run(self, args).await,
             Command::Logs(args) => logs::run(self, &args).await,
             Command::Doctor(args) => doctor::run(self, &args).await,
             Command::GetStatus => get_status::run(self).await,

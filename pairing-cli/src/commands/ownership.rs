@@ -58,6 +58,7 @@ impl Ownership {
             operators: self.operators.into_iter().map(|(key, name)| PinnedOperator { name, key }).collect(),
             required: self.required,
             sealing_key: self.sealing_key,
+            next_sealing_key: None,
             measurements: session.measurements.clone(),
             settings_epoch: 0,
             pairings: Vec::new(),

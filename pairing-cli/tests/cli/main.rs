@@ -15,6 +15,7 @@ mod operator_keys;
 mod pairing;
 mod reading;
 mod removing;
+mod rotating;
 mod simulated_enclave;
 mod verifying;
 mod workstation;

@@ -10,10 +10,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How often an enclave is asked.
 const ATTEMPTS: usize = 12;
+/// How long to wait before the next time.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long each answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -49,14 +51,16 @@ impl DocumentVerifier for Unverified {
 }
 
 /// Begins an admin's handshake at a host's admin socket and takes the enclave's answer. An enclave that is still booting
-/// does not answer: it is asked again.
+/// hangs up: it is asked again.
 ///
 /// # Errors
 /// The socket's, or that something else came, or nothing.
 pub async fn knock(socket: &Path) -> io::Result<Answer> {
     for _ in 0..ATTEMPTS {
-        if let Ok(answered) = timeout(ANSWER_TIMEOUT, knock_once(socket)).await {
-            return answered;
+        match timeout(ANSWER_TIMEOUT, knock_once(socket)).await {
+            Ok(Err(hung_up)) if hung_up.kind() == io::ErrorKind::UnexpectedEof => sleep(PAUSE).await,
+            Ok(answered) => return answered,
+            Err(_) => {}
         }
     }
     Err(io::ErrorKind::TimedOut.into())

@@ -4,15 +4,17 @@ mod network;
 
 use super::cosigner::{Disk, SimulatedCosigner, measurements};
 use super::faults::{FaultKind, Faults, between, happens};
+use super::key_service::SimulatedKeyService;
 use super::people::SimulatedHandler;
 use super::scenario::Base;
 use super::scheme::SimulatedScheme;
 use super::workspace::SimulatedWorkspace;
 use cosigner_core::{
     Capabilities, Core, Effect, ExchangeFailure, ExchangeOutcome, ExchangeReport, ExchangeSpec, HttpAnswer, Input,
-    JobEvent, JobSpec, Purpose, SealingKeyAnswer, ServerSeen,
+    JobEvent, JobSpec, Purpose, ServerSeen,
 };
 use cosigner_workspace::ceremony::{Effect as Order, Input as Notice};
+use countersign_attest::TrustAnchor;
 use countersign_mpc::{Primes, Scheme, Step};
 use countersign_token::PublicKey;
 use countersign_wire::command::Measurements;
@@ -106,8 +108,12 @@ pub struct World {
     pub on_effect: Option<EffectWatcher>,
     /// Images of single co-signers, instead of the common one, from their next boot on.
     pub images: BTreeMap<usize, Measurements>,
+    /// Whose documents single co-signers believe, instead of the world's root's, from their next boot on.
+    pub anchors: BTreeMap<usize, TrustAnchor>,
     /// Answers exchanges before anybody else does.
     pub on_exchange: Option<ExchangeAnswerer>,
+    /// What wraps all co-signers' root keys.
+    pub key_service: SimulatedKeyService,
     /// A co-signer whose host stores nothing more: its batches stay pending.
     pub stalled: Option<usize>,
     /// Co-signers find safe primes themselves, as those in production do. Each search finds others.
@@ -165,7 +171,9 @@ impl World {
             schemes: BTreeMap::new(),
             on_effect: None,
             images: BTreeMap::new(),
+            anchors: BTreeMap::new(),
             on_exchange: None,
+            key_service: SimulatedKeyService::default(),
             stalled: None,
             finds_primes: false,
             prime_searches: 0,
@@ -237,7 +245,11 @@ impl World {
     pub fn capabilities(&self, i: usize, seed: [u8; 32]) -> Capabilities {
         let given = (!self.finds_primes).then_some(i);
         let image = self.images.get(&i).cloned().unwrap_or_else(measurements);
-        SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, given, image)
+        let own = SimulatedCosigner::capabilities(&self.base.root, &self.base.signer, &self.clock, seed, given, image);
+        match self.anchors.get(&i) {
+            Some(anchor) => Capabilities { anchor: anchor.clone(), ..own },
+            None => own,
+        }
     }
 
     /// The process of a co-signer ends. Of the batches under way a prefix may have become durable.
@@ -418,16 +430,12 @@ impl World {
             Effect::AdminClose { connection } => self.input(i, 1, Input::AdminClosed { connection }),
             Effect::Exchange { id, spec } => self.exchange(i, id, &spec),
             Effect::GenerateSealingKey { instance, wrapping_key } => {
-                let answer = SealingKeyAnswer {
-                    key: data_key(&instance),
-                    wrapped: instance.to_vec(),
-                    wrapping_key: wrapping_key.to_string(),
-                };
-                self.input(i, 5, Input::SealingKey(Ok(answer)));
+                let answer = self.key_service.make(&instance, &wrapping_key);
+                self.input(i, 5, Input::SealingKey(answer));
             }
             Effect::UnwrapSealingKey { instance, wrapped, .. } => {
-                let answer = SealingKeyAnswer { key: data_key(&instance), wrapped, wrapping_key: "simulated".into() };
-                self.input(i, 5, Input::SealingKey(Ok(answer)));
+                let answer = self.key_service.unwrap(&instance, wrapped);
+                self.input(i, 5, Input::SealingKey(answer));
             }
             Effect::StartJob { job, spec } => self.start_job(i, job, spec),
             Effect::JobMessage { job, from, broadcast, message } => {
@@ -606,9 +614,4 @@ fn is_for_host(effect: &Effect) -> bool {
         | Effect::DropJob { .. }
         | Effect::WakeAt { .. } => false,
     }
-}
-
-/// The key service's data key of an instance.
-pub fn data_key(instance: &[u8; 32]) -> Zeroizing<[u8; 32]> {
-    Zeroizing::new(Sha256::new().chain_update(b"simulated data key").chain_update(instance).finalize().into())
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cosigner_core::Effect;
 use cosigner_workspace::ceremony::Input as Notice;
 use countersign_mpc::Plan;
-use countersign_tests::simulator::{Base, Faults, GROUP, World, add_user, data_key, eip191, purpose};
+use countersign_tests::simulator::{Base, Faults, GROUP, World, add_user, eip191, purpose, unwrapped};
 use countersign_wire::admin::{AdminResponse, Done};
 use countersign_wire::command::Change;
 use countersign_wire::ids::KeyId;
@@ -37,7 +37,7 @@ fn host_bound(effect: &Effect) -> Vec<Vec<u8>> {
 #[derive(Default)]
 struct Seen {
     host: Vec<Vec<u8>>,
-    /// Shares and auxiliary information as jobs got them, and data keys.
+    /// Shares and auxiliary information as jobs got them, and root keys.
     secrets: Vec<(String, Vec<u8>)>,
 }
 
@@ -48,8 +48,8 @@ fn watch(world: &mut World) -> Rc<RefCell<Seen>> {
         let mut seen = inner.borrow_mut();
         seen.host.extend(host_bound(effect));
         match effect {
-            Effect::UnwrapSealingKey { instance, .. } => {
-                seen.secrets.push((format!("data key {i}"), data_key(instance).to_vec()))
+            Effect::UnwrapSealingKey { instance, wrapped, .. } => {
+                seen.secrets.push((format!("root key {i}"), unwrapped(instance, wrapped.clone()).key.to_vec()))
             }
             Effect::StartJob { spec: cosigner_core::JobSpec::Mpc(plan), .. } => {
                 if let Plan::Sign { share, aux, .. } = &**plan {
@@ -114,7 +114,7 @@ fn t48_no_secret_reaches_a_host_in_the_clear() {
 
     let seen = seen.borrow();
     let mut secrets = seen.secrets.clone();
-    assert!(secrets.iter().filter(|(name, _)| name.starts_with("data key")).count() >= 6);
+    assert!(secrets.iter().filter(|(name, _)| name.starts_with("root key")).count() >= 6);
     assert!(secrets.iter().filter(|(name, _)| name.starts_with("end of share")).count() >= 6);
     for (n, share) in world.scheme.memory.lock().unwrap().shares.iter().enumerate() {
         secrets.push((format!("share {n}"), share.clone()));

@@ -1,9 +1,9 @@
 //! The host's storage: what comes back at a boot, and what leaves before something is durable.
 
 use super::{ALL, CUSTOMER, submit};
-use cosigner_core::{Core, Effect, Input, SealingKeyAnswer};
+use cosigner_core::{Core, Effect, Input};
 use cosigner_workspace::ceremony::{Input as Notice, TransactionStatus};
-use countersign_tests::simulator::{Base, Faults, GROUP, KEY, World, data_key, eip191, purpose, session};
+use countersign_tests::simulator::{Base, Faults, GROUP, KEY, World, eip191, purpose, session, unwrapped};
 use countersign_wire::Signed;
 use countersign_wire::agreement::Subject;
 use countersign_wire::ceremony::{CosignerMessage, WorkspaceMessage};
@@ -33,7 +33,7 @@ fn boot(world: &World, blobs: &Blobs, count: u64) -> Option<Refusal> {
     });
     let mut later = Vec::new();
     if let Some((instance, wrapped)) = unwrap {
-        let answer = SealingKeyAnswer { key: data_key(&instance), wrapped, wrapping_key: "simulated".into() };
+        let answer = unwrapped(&instance, wrapped);
         later.extend(core.step(world.now, Input::SealingKey(Ok(answer))));
     }
     if core.failure().is_some() {
@@ -292,7 +292,7 @@ fn t08_an_answer_of_the_key_service_to_an_earlier_question_never_seals_a_claim()
     let loads = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::LoadBlobs));
     assert!(!loads(&core.step(world.now, Input::HostConnected)), "the answer is awaited first");
     core.step(world.now, Input::BlobsEnd { count: 0 });
-    let answer = SealingKeyAnswer { key: data_key(&instance), wrapped, wrapping_key: "simulated".into() };
+    let answer = unwrapped(&instance, wrapped);
     let effects = core.step(world.now, Input::SealingKey(Ok(answer)));
     assert!(loads(&effects) && core.failure().is_none(), "it counts for nothing, and the disk is read anew");
 }

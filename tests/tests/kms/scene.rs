@@ -125,6 +125,15 @@ impl Scene {
         }
     }
 
+    /// Rotates its sealing key; what the command said, or why not.
+    pub async fn rotate(&self, name: &str, key: &str) -> Result<Value, String> {
+        match self.member(name).operator.run(["rotate-sealing-key", "--yes", "--sealing-key", key]).await {
+            Ok(rotated) => Ok(rotated),
+            Err(StackError::Cosigner { message, .. }) => Err(message),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
     pub async fn restarts_and_serves(&mut self, name: &str) {
         self.restart(name).await;
         self.member(name).serving(&reqwest::Client::new()).await.unwrap();
@@ -169,7 +178,7 @@ impl Scene {
         blobs
     }
 
-    /// The wrapped data key, out of the root: version, instance, name of the key, wrapped key.
+    /// The wrapped root key, out of the root: version, instance, name of the key, wrapped key, sealed data keys.
     pub fn wrapped_key(&self, name: &str) -> Vec<u8> {
         let root = &self.blobs(name)["root"];
         let part = |at: usize| {

@@ -35,9 +35,19 @@ fn a_fresh_enclave_looks_again_whenever_its_host_comes_back() {
     }
 }
 
+#[test]
+fn an_admin_who_comes_before_the_state_is_read_is_not_kept_waiting() {
+    let world = Base::connected(1, Faults::none());
+    let mut core = Core::new(world.capabilities(CUSTOMER, [5; 32]), world.now);
+    core.step(world.now, Input::HostConnected);
+    core.step(world.now, Input::AdminOpened { connection: 1 });
+    let effects = core.step(world.now, Input::Admin { connection: 1, packet: vec![1] });
+    assert!(effects.iter().any(|e| matches!(e, Effect::AdminClose { connection: 1 })));
+}
+
 /// For each batch, whether it is to be stored only where nothing is.
 type Batches = Arc<Mutex<Vec<bool>>>;
-/// How often the key service was asked for a data key.
+/// How often the key service was asked for a root key.
 type Questions = Arc<Mutex<usize>>;
 
 /// The customer's co-signer with an empty disk.

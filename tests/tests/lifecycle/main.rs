@@ -6,6 +6,7 @@ mod claims;
 mod images;
 mod interrupted_pairing;
 mod links;
+mod rotation;
 
 /// The customer's co-signer.
 const CUSTOMER: usize = 0;

@@ -180,6 +180,7 @@ pub fn add(book: &mut Book) {
         AdminResponse::Done(Done::CallbackTested(Box::new(callback::test()))),
         AdminResponse::Done(Done::UserRemoved { pairing_removed: true }),
         AdminResponse::Done(Done::Renamed),
+        AdminResponse::Done(Done::SealingKeyRotated),
     ];
     let variant = |answer: &AdminResponse| match answer {
         AdminResponse::Done(done) => done.variant(),
@@ -205,6 +206,7 @@ pub fn add(book: &mut Book) {
         Change::TestCallback { pairing: PAIRING, user: "signer".parse().unwrap() },
         Change::RemoveUser { pairing: PAIRING, user: "signer".parse().unwrap() },
         Change::Rename { name: text("first") },
+        Change::RotateSealingKey { sealing_key: text("other key") },
     ];
     let command = |change| Command { instance: InstanceId([31; 32]), settings_epoch: 1, nonce: [32; 32], change };
     let commands = changes.into_iter().map(command).collect();

@@ -33,6 +33,7 @@ pub fn add(book: &mut Book) {
             ready: true,
             counters: list(vec![counter(CounterValue::Total(1)), counter(CounterValue::Gauge(2)), counter(times)]),
         },
+        FromEnclave::Stopping { why: text("storage: the head is missing") },
     ]);
     book.every(vec![
         FromHost::Welcome { version: text("1") },

@@ -63,6 +63,7 @@ variants!(AwsSignature: Headers => "headers", Failed => "failed");
 variants!(
     FromEnclave: LoadBlobs => "load-blobs", Persist => "persist", LinkOpen => "link-open", LinkClose => "link-close",
     LinkSend => "link-send", Admin => "admin", AdminClose => "admin-close", Report => "report",
+    Stopping => "stopping",
 );
 variants!(
     FromHost: Welcome => "welcome", Blob => "blob", BlobsEnd => "blobs-end", Persisted => "persisted",
@@ -87,11 +88,13 @@ variants!(
     InitiatorRemoved => "done-initiator-removed", GroupAccepted => "done-group-accepted",
     QuarantineCleared => "done-quarantine-cleared", ApprovalSet => "done-approval-set",
     CallbackTested => "done-callback-tested", UserRemoved => "done-user-removed", Renamed => "done-renamed",
+    SealingKeyRotated => "done-sealing-key-rotated",
 );
 variants!(
     Change: Claim => "claim", AddUser => "add-user", AddInitiator => "add-initiator",
     RemoveInitiator => "remove-initiator", AcceptGroup => "accept-group", ClearQuarantine => "clear-quarantine",
     SetApproval => "set-approval", TestCallback => "test-callback", RemoveUser => "remove-user", Rename => "rename",
+    RotateSealingKey => "rotate-sealing-key",
 );
 
 // Inside of messages.

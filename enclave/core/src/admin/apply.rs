@@ -73,6 +73,10 @@ impl Serving {
                 self.set_approval(cx, &pairing, &user, approval, callback_key)?
             }
             Change::RemoveUser { pairing, user } => self.remove_user(cx, &pairing, &user)?,
+            Change::RotateSealingKey { sealing_key } => {
+                self.begin_rotation(cx, connection, sealing_key)?;
+                return Ok(None);
+            }
             Change::TestCallback { pairing, user } => {
                 self.test_callback(cx, connection, &pairing, &user)?;
                 self.count_command(cx);
@@ -84,7 +88,7 @@ impl Serving {
     }
 
     /// A command was carried out: the next one names the next epoch.
-    fn count_command(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn count_command(&mut self, cx: &mut Cx<'_>) {
         self.settings.epoch = self.settings.epoch.saturating_add(1);
         cx.save(blobs::settings(), &self.settings);
     }

@@ -3,6 +3,7 @@
 mod apply;
 pub(crate) mod command;
 mod report;
+mod rotation;
 
 use crate::effect::Effect;
 use crate::limits::{ADMIN_IDLE_MS, MAX_ADMIN_CONNECTIONS};
@@ -13,10 +14,14 @@ use countersign_wire::ids::InstanceId;
 use countersign_wire::{Bytes, Message, SigningIdentity};
 use std::collections::BTreeMap;
 
+pub(crate) use rotation::Rotation;
+
 /// All admin connections.
 pub(crate) struct Admins {
     key: StaticKey,
     connections: BTreeMap<u64, Connection>,
+    /// The highest number of a connection of this host.
+    newest: u64,
 }
 
 struct Connection {
@@ -30,14 +35,16 @@ struct Connection {
 
 impl Admins {
     pub(crate) fn new(key: StaticKey) -> Self {
-        Self { key, connections: BTreeMap::new() }
+        Self { key, connections: BTreeMap::new(), newest: 0 }
     }
 
+    /// An admin connected. A number serves once: what an admin waits for is never told to another one.
     pub(crate) fn opened(&mut self, cx: &mut Cx<'_>, id: u64) {
-        if self.connections.len() >= MAX_ADMIN_CONNECTIONS {
+        if self.connections.len() >= MAX_ADMIN_CONNECTIONS || id <= self.newest {
             cx.out.push(Effect::AdminClose { connection: id });
             return;
         }
+        self.newest = id;
         let connection = Connection { transport: None, nonce: None, waiting: false, last_seen_ms: cx.now };
         self.connections.insert(id, connection);
     }
@@ -46,8 +53,10 @@ impl Admins {
         self.connections.remove(&id);
     }
 
+    /// The host is gone, and with it whatever was for its connections. The next one numbers anew.
     pub(crate) fn close_all(&mut self) {
         self.connections.clear();
+        self.newest = 0;
     }
 
     pub(crate) fn close_idle(&mut self, cx: &mut Cx<'_>) {
@@ -63,7 +72,8 @@ impl Admins {
         }
     }
 
-    fn close(&mut self, cx: &mut Cx<'_>, id: u64) {
+    /// Hangs up.
+    pub(crate) fn close(&mut self, cx: &mut Cx<'_>, id: u64) {
         self.connections.remove(&id);
         cx.out.push(Effect::AdminClose { connection: id });
     }

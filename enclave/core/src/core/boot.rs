@@ -1,4 +1,4 @@
-//! From the host's blobs to a co-signer that serves: the root, its data key, the records.
+//! From the host's blobs to a co-signer that serves: the root, its key, the records.
 
 use super::claim::Fresh;
 use super::{Parts, Phase, SinceAsked, failed};
@@ -13,7 +13,7 @@ use countersign_wire::refusal::Code;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// The key service unwraps the data key of these blobs.
+/// The key service unwraps the root key of these blobs.
 pub(crate) struct Unlock {
     pub(super) root: Root,
     pub(super) blobs: BTreeMap<BlobName, Vec<u8>>,
@@ -62,7 +62,7 @@ impl Parts<'_> {
             Ok(answer) if answer.wrapping_key == root.wrapping_key.as_str() => answer.key,
             Ok(answer) => {
                 let detail = format!(
-                    "the data key is wrapped by {}, the root names {}",
+                    "the root key is wrapped by {}, the root names {}",
                     answer.wrapping_key,
                     root.wrapping_key.as_str()
                 );
@@ -71,7 +71,7 @@ impl Parts<'_> {
             Err(detail) => return failed(Code::KeyService, detail),
         };
         let (instance, wrapping_key) = (root.instance, root.wrapping_key.clone());
-        let (sealer, records) = match Sealer::open(key, root, &blobs) {
+        let (sealer, records) = match Sealer::open(&key, root, &blobs) {
             Ok(opened) => opened,
             Err(error) => return failed(Code::Storage, error.to_string()),
         };
@@ -79,7 +79,7 @@ impl Parts<'_> {
         let loaded = Serving::load(sealer, records, &mut || StaticKey::generate(&mut **entropy));
         match loaded {
             Ok(loaded) if loaded.serving.settings.sealing_key.as_str() != wrapping_key.as_str() => {
-                failed(Code::KeyService, "the root names another sealing key than operators did at the claim")
+                failed(Code::KeyService, "the root names another sealing key than operators did")
             }
             Ok(loaded) if loaded.serving.instance.0 != instance => {
                 failed(Code::Storage, "the root is of another instance")

@@ -2,8 +2,8 @@
 
 use super::boot::load;
 use super::{Parts, Phase, SinceAsked};
-use crate::effect::Effect;
 use crate::input::SealingKeyAnswer;
+use crate::new_root_key::{Asked, NewRootKey};
 use crate::seal::Sealer;
 use crate::serving::{Cx, Serving, blobs};
 use crate::state::{PrimesRecord, Secret, Settings};
@@ -26,6 +26,7 @@ pub(crate) struct Claim {
     pub(super) fresh: Fresh,
     pub(super) connection: u64,
     pub(super) settings: Settings,
+    pub(super) asked: NewRootKey,
     pub(super) host: SinceAsked,
 }
 
@@ -55,8 +56,8 @@ impl Parts<'_> {
                     sealing_key: sealing_key.clone(),
                     epoch: 1,
                 };
-                cx.out.push(Effect::GenerateSealingKey { instance: fresh.instance().0, wrapping_key: sealing_key });
-                Phase::Claiming(Box::new(Claim { fresh, connection, settings, host: SinceAsked::Same }))
+                let asked = NewRootKey::ask(cx, fresh.instance().0, sealing_key);
+                Phase::Claiming(Box::new(Claim { fresh, connection, settings, asked, host: SinceAsked::Same }))
             }
             Ok(_) => {
                 let refusal = Refusal::new(Code::NotClaimed, "this co-signer is not claimed: `cosigner init` first");
@@ -87,36 +88,25 @@ impl Parts<'_> {
     }
 
     pub(super) fn claimed(&mut self, cx: &mut Cx<'_>, claim: Claim, answer: Result<SealingKeyAnswer, String>) -> Phase {
-        let Claim { fresh, connection, settings, host } = claim;
+        let Claim { fresh, connection, settings, asked, host } = claim;
         match host {
             SinceAsked::Same => {}
             SinceAsked::Gone => return Phase::Waiting,
             SinceAsked::Back => return load(cx),
         }
-        let refuse = |parts: &mut Self, cx: &mut Cx<'_>, detail: String| {
-            let refusal = Refusal::new(Code::KeyService, detail);
-            parts.admins.answer(cx, connection, &AdminResponse::Refused(refusal));
-        };
-        let answer = match answer {
-            Ok(answer) if answer.wrapping_key == settings.sealing_key.as_str() => answer,
-            Ok(answer) => {
-                let detail = format!(
-                    "the key service's key is {}, the claim named {}",
-                    answer.wrapping_key, settings.sealing_key
-                );
-                refuse(self, cx, detail);
-                return Phase::Fresh(fresh);
+        let sealer = match asked.answered(cx, answer) {
+            Asked::Again(asked) => {
+                return Phase::Claiming(Box::new(Claim { fresh, connection, settings, asked, host }));
             }
-            Err(detail) => {
-                refuse(self, cx, detail);
-                return Phase::Fresh(fresh);
-            }
+            Asked::Ended(made) => made.and_then(|root_key| {
+                let sealer = Sealer::create(root_key, fresh.instance().0, &mut *cx.caps.entropy);
+                sealer.map_err(|error| Refusal::new(Code::KeyService, error.to_string()))
+            }),
         };
-        let sealer = Sealer::create(answer.key, fresh.instance().0, settings.sealing_key.clone(), answer.wrapped);
         let sealer = match sealer {
             Ok(sealer) => sealer,
-            Err(error) => {
-                refuse(self, cx, error.to_string());
+            Err(refusal) => {
+                self.admins.answer(cx, connection, &AdminResponse::Refused(refusal));
                 return Phase::Fresh(fresh);
             }
         };

@@ -20,7 +20,21 @@ const DOMAIN: &[u8] = b"countersign/stored-set/v1";
 /// The key of the set hash: 32 bytes, in the block of 64 to which HMAC pads its key (RFC 2104, section 2).
 pub(super) struct SetKey(Zeroizing<[u8; 64]>);
 
-/// What one stored blob adds to the sum: little-endian limbs.
+/// One stored blob, as the sum counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Member {
+    /// The batch that wrote it.
+    pub(super) epoch: u64,
+    sealed: [u8; 32],
+}
+
+impl Member {
+    pub(super) fn new(epoch: u64, sealed: &[u8]) -> Self {
+        Self { epoch, sealed: Sha256::digest(sealed).into() }
+    }
+}
+
+/// What a member adds to the sum: little-endian limbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Element([u64; 4]);
 
@@ -40,12 +54,12 @@ impl SetKey {
     }
 
     /// HMAC-SHA256 over (name, epoch, SHA-256 of the sealed bytes).
-    pub(super) fn element(&self, name: &BlobName, epoch: u64, sealed: &[u8]) -> Element {
+    pub(super) fn element(&self, name: &BlobName, member: &Member) -> Element {
         let mut mac = <Hmac<Sha256> as KeyInit>::new((&*self.0).into());
         mac.update(&(name.len() as u64).to_le_bytes());
         mac.update(name.as_bytes());
-        mac.update(&epoch.to_le_bytes());
-        mac.update(&Sha256::digest(sealed));
+        mac.update(&member.epoch.to_le_bytes());
+        mac.update(&member.sealed);
         let bytes: [u8; 32] = mac.finalize().into_bytes().into();
         let mut limbs = [0u64; 4];
         for (limb, bytes) in limbs.iter_mut().zip(bytes.as_chunks::<8>().0) {
@@ -142,19 +156,19 @@ mod tests {
             SetHash([0, u64::MAX, 6, 0])
         );
         let key = key();
-        let (a, b) = (key.element(&name("a"), 1, b"x"), key.element(&name("b"), 2, b"y"));
+        let (a, b) = (key.element(&name("a"), &Member::new(1, b"x")), key.element(&name("b"), &Member::new(2, b"y")));
         assert_eq!(SetHash::EMPTY.with(&a).with(&b), SetHash::EMPTY.with(&b).with(&a), "order does not count");
         assert_eq!(SetHash::EMPTY.with(&a).with(&b).without(&a), SetHash::EMPTY.with(&b));
     }
 
     #[test]
     fn an_element_binds_name_epoch_content_and_key() {
-        let base = key().element(&name("a"), 1, b"x");
-        assert_eq!(base, key().element(&name("a"), 1, b"x"));
-        assert_ne!(base, key().element(&name("b"), 1, b"x"));
-        assert_ne!(base, key().element(&name("a"), 2, b"x"));
-        assert_ne!(base, key().element(&name("a"), 1, b"y"));
-        assert_ne!(base, SetKey::derive(&[1; 32], &[3; 32]).element(&name("a"), 1, b"x"));
-        assert_ne!(base, SetKey::derive(&[3; 32], &[2; 32]).element(&name("a"), 1, b"x"));
+        let base = key().element(&name("a"), &Member::new(1, b"x"));
+        assert_eq!(base, key().element(&name("a"), &Member::new(1, b"x")));
+        assert_ne!(base, key().element(&name("b"), &Member::new(1, b"x")));
+        assert_ne!(base, key().element(&name("a"), &Member::new(2, b"x")));
+        assert_ne!(base, key().element(&name("a"), &Member::new(1, b"y")));
+        assert_ne!(base, SetKey::derive(&[1; 32], &[3; 32]).element(&name("a"), &Member::new(1, b"x")));
+        assert_ne!(base, SetKey::derive(&[3; 32], &[2; 32]).element(&name("a"), &Member::new(1, b"x")));
     }
 }

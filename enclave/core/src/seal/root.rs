@@ -1,7 +1,9 @@
-//! The root blob: the wrapped data key. It is not secret; the key service gives its content to the measured image alone.
+//! The root blob: the wrapped root key, and the data keys under it. The key service unwraps the root key for the measured
+//! image alone.
 
 use super::StateError;
 use super::blob::{FixedName, ROOT_NAME};
+use super::data_keys::{MAX_ENTRIES_BYTES, TAG_BYTES};
 use borsh::{BorshDeserialize, BorshSerialize};
 use countersign_wire::host_link::BlobName;
 use countersign_wire::limits::{MAX_BLOB_BYTES, MAX_URL_BYTES};
@@ -9,19 +11,23 @@ use countersign_wire::{Bytes, Text};
 use std::collections::BTreeMap;
 
 /// Version of the format of the root.
-const VERSION: u8 = 1;
-/// Longest wrapped data key in bytes: key services give up to 6 KiB.
+pub(super) const VERSION: u8 = 2;
+/// Longest wrapped root key in bytes: key services give up to 6 KiB.
 pub const MAX_WRAPPED_KEY_BYTES: usize = 8 * 1024;
+/// Longest sealed data keys in bytes.
+pub(super) const MAX_SEALED_KEYS_BYTES: usize = MAX_ENTRIES_BYTES + TAG_BYTES;
 
 /// What the root holds.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Root {
     /// The instance's public identity: associated data of the wrapped key and of every blob.
     pub instance: [u8; 32],
-    /// The key that wraps the data key, as named at the claim.
+    /// The key that wraps the root key, as operators named it.
     pub wrapping_key: Text<MAX_URL_BYTES>,
-    /// The wrapped data key.
+    /// The wrapped root key.
     pub wrapped: Bytes<MAX_WRAPPED_KEY_BYTES>,
+    /// The data keys, sealed under the root key.
+    pub sealed_keys: Bytes<MAX_SEALED_KEYS_BYTES>,
 }
 
 impl Root {
@@ -40,6 +46,14 @@ impl Root {
         }
     }
 
+    /// What the sealed data keys are bound to: everything else in the root.
+    pub(super) fn bound(&self, domain: &[u8]) -> Vec<u8> {
+        let mut bytes = domain.to_vec();
+        // Bounded fields into memory: this cannot fail.
+        let _ = (VERSION, &self.instance, &self.wrapping_key, &self.wrapped).serialize(&mut bytes);
+        bytes
+    }
+
     /// Version byte and content.
     pub(super) fn encode(&self) -> Bytes<MAX_BLOB_BYTES> {
         let mut bytes = vec![VERSION];
@@ -49,4 +63,5 @@ impl Root {
     }
 }
 
-const _: () = assert!(1 + 32 + 4 + MAX_URL_BYTES + 4 + MAX_WRAPPED_KEY_BYTES < MAX_BLOB_BYTES);
+const _: () =
+    assert!(1 + 32 + 4 + MAX_URL_BYTES + 4 + MAX_WRAPPED_KEY_BYTES + 4 + MAX_SEALED_KEYS_BYTES < MAX_BLOB_BYTES);

@@ -23,9 +23,14 @@ impl Host {
     }
 
     fn of(key: [u8; 32], instance: [u8; 32]) -> Self {
-        let name = Text::new("arn:aws:kms:test").unwrap();
-        let sealer = Sealer::create(Zeroizing::new(key), instance, name, b"wrapped".to_vec()).unwrap();
-        Self { sealer, rng: ChaCha20Rng::seed_from_u64(1), blobs: Blobs::new() }
+        // Whoever has another root key has another data key.
+        let mut rng = ChaCha20Rng::from_seed(key);
+        let sealer = Sealer::create(root_key(key, b"wrapped"), instance, &mut rng).unwrap();
+        Self { sealer, rng, blobs: Blobs::new() }
+    }
+
+    fn rotate(&mut self, key: [u8; 32]) {
+        self.sealer.rotate(root_key(key, b"wrapped again"), &mut self.rng).unwrap();
     }
 
     fn store(&mut self, changes: Vec<BlobChange>) {
@@ -51,6 +56,11 @@ impl Host {
     }
 }
 
+fn root_key(key: [u8; 32], wrapped: &[u8]) -> RootKey {
+    let wrapping_key = Text::new("arn:aws:kms:test").unwrap();
+    RootKey { key: Zeroizing::new(key), wrapping_key, wrapped: wrapped.to_vec() }
+}
+
 fn record_of(record: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(Zeroizing::new(record.to_vec()))
 }
@@ -71,7 +81,7 @@ fn open(blobs: &Blobs) -> Result<(Sealer, BTreeMap<BlobId, Vec<u8>>), StateError
 
 fn open_with(key: [u8; 32], blobs: &Blobs) -> Result<(Sealer, BTreeMap<BlobId, Vec<u8>>), StateError> {
     let root = Root::read(blobs)?.expect("not a fresh instance");
-    let (sealer, records) = Sealer::open(Zeroizing::new(key), root, blobs)?;
+    let (sealer, records) = Sealer::open(&key, root, blobs)?;
     Ok((sealer, records.into_iter().map(|(id, record)| (id, record.to_vec())).collect()))
 }
 
@@ -204,7 +214,7 @@ fn t03_a_blob_of_another_instance_or_data_key_is_corrupt() {
         blobs.insert(SETTINGS.name(), other.blobs.get(&SETTINGS.name()).unwrap().clone());
         assert_eq!(refusal(&blobs), StateError::Corrupt { name: SETTINGS.name() });
     }
-    assert_eq!(open_with([1; 32], &host.blobs).map(|_| ()), Err(StateError::Corrupt { name: name("head") }));
+    assert_eq!(open_with([1; 32], &host.blobs).map(|_| ()), Err(StateError::Corrupt { name: name("root") }));
 }
 
 #[test]
@@ -221,10 +231,10 @@ fn t04_every_cut_and_every_flipped_bit_is_noticed_and_none_is_a_fresh_start() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             let mut blobs = host.blobs.clone();
             blobs.insert(blob.clone(), flipped);
-            // A change of the root's instance makes every blob foreign; one of a header makes it another blob.
+            // A change of a header makes it another blob.
             let refused = refusal(&blobs);
             let typed = match &refused {
-                StateError::Corrupt { name: named } => named == blob || **blob == *"root",
+                StateError::Corrupt { name: named } => named == blob,
                 StateError::Version { name, .. } => bit < 8 && name == blob,
                 StateError::Swapped { name, .. } => (8..51 * 8).contains(&bit) && name == blob,
                 StateError::Missing { .. } | StateError::Stale => false,
@@ -298,8 +308,9 @@ fn t46_a_version_from_the_future_is_named() {
     let host = Host::filled();
     for blob in [name("root"), name("head"), SETTINGS.name()] {
         let mut blobs = host.blobs.clone();
-        blobs.get_mut(&blob).unwrap()[0] = 2;
-        assert_eq!(refusal(&blobs), StateError::Version { name: blob, expected: 1, got: 2 });
+        blobs.get_mut(&blob).unwrap()[0] += 1;
+        let expected = if *blob == *"root" { 2 } else { 1 };
+        assert_eq!(refusal(&blobs), StateError::Version { name: blob, expected, got: expected + 1 });
     }
 }
 
@@ -331,8 +342,11 @@ fn limits_are_errors_and_change_nothing() {
     assert_eq!(host.sealer.epoch, before);
     host.store(many(limit - 1));
     assert!(open(&host.blobs).is_ok(), "a refused batch left no trace");
-    let wrapped = Sealer::create(Zeroizing::new(KEY), INSTANCE, Text::default(), vec![0; 8 * 1024 + 1]);
-    assert!(matches!(wrapped, Err(SealError::Wrapped { .. })));
+    let long = || root_key(KEY, &vec![0; MAX_WRAPPED_KEY_BYTES + 1]);
+    assert!(matches!(Sealer::create(long(), INSTANCE, &mut host.rng), Err(SealError::Wrapped { .. })));
+    assert!(matches!(host.sealer.rotate(long(), &mut host.rng), Err(SealError::Wrapped { .. })));
+    host.store(vec![(request(1), None)]);
+    assert!(open(&host.blobs).is_ok(), "a refused rotation left no trace");
 }
 
 #[test]
@@ -345,4 +359,92 @@ fn deleting_what_is_not_stored_is_nothing() {
 #[test]
 fn one_seed_seals_the_same_bytes() {
     assert_eq!(Host::filled().blobs, Host::filled().blobs);
+}
+
+const NEXT: [u8; 32] = [7; 32];
+
+#[test]
+fn a_rotated_state_opens_with_the_new_root_key_alone_and_goes_on() {
+    let mut host = Host::filled();
+    let before = host.blobs.clone();
+    host.rotate(NEXT);
+    host.write(SETTINGS, b"settings, later");
+    assert_eq!(
+        open(&host.blobs).map(|_| ()),
+        Err(StateError::Corrupt { name: name("root") }),
+        "with the former root key"
+    );
+    assert_eq!(host.blobs.get(&key_of(1).name()), before.get(&key_of(1).name()), "nothing is sealed anew for it");
+    let (sealer, records) = open_with(NEXT, &host.blobs).unwrap();
+    assert_eq!(records.len(), 4);
+    assert_eq!(records.get(&SETTINGS).unwrap(), b"settings, later");
+    assert_eq!(records.get(&key_of(1)).unwrap(), b"share 1");
+    host.sealer = sealer;
+    host.write(key_of(1), b"share 1, later");
+    host.rotate(KEY);
+    host.write(SETTINGS, b"settings, at last");
+    let (_, records) = open(&host.blobs).unwrap();
+    assert_eq!(records.get(&key_of(1)).unwrap(), b"share 1, later");
+    assert_eq!(records.get(&key_of(2)).unwrap(), b"share 2");
+}
+
+#[test]
+fn a_rotation_is_one_batch_and_until_it_is_durable_the_former_root_opens() {
+    let mut host = Host::filled();
+    let before = host.blobs.clone();
+    host.rotate(NEXT);
+    let writes = host.sealer.seal(vec![(SETTINGS, record_of(b"settings, later"))], &mut host.rng).unwrap();
+    assert_eq!(writes.iter().map(|w| w.name.to_string()).collect::<Vec<_>>(), ["root", &*SETTINGS.name(), "head"]);
+    assert!(open(&before).is_ok());
+    let next = host.sealer.seal(vec![], &mut host.rng).unwrap();
+    assert_eq!(next.iter().map(|w| &*w.name).collect::<Vec<_>>(), ["head"]);
+}
+
+#[test]
+fn t03_the_former_root_beside_later_blobs_and_the_other_way_round_is_refused() {
+    let mut host = Host::filled();
+    let before = host.blobs.clone();
+    host.rotate(NEXT);
+    host.write(SETTINGS, b"settings, later");
+    for blob in ["root", "head", &*SETTINGS.name()] {
+        let mut blobs = host.blobs.clone();
+        blobs.insert(name(blob), before.get(&name(blob)).unwrap().clone());
+        for key in [KEY, NEXT] {
+            assert!(open_with(key, &blobs).is_err(), "{blob}");
+        }
+    }
+    let mut blobs = before.clone();
+    blobs.insert(name("root"), host.blobs.get(&name("root")).unwrap().clone());
+    assert!(open_with(NEXT, &blobs).is_err());
+}
+
+/// Somebody has the use of the former key of the key service, hence the former data key, and owns the host.
+#[test]
+fn t42_who_has_the_former_data_key_reads_and_makes_nothing_of_the_time_after_the_rotation() {
+    let mut host = Host::filled();
+    let (former, _) = open(&host.blobs).unwrap();
+    host.rotate(NEXT);
+    host.write(SETTINGS, b"settings, later");
+    for blob in ["head", &*SETTINGS.name()] {
+        let sealed = host.blobs.get(&name(blob)).unwrap();
+        assert!(former.open_one(&name(blob), sealed).is_err(), "{blob} is sealed under the former data key");
+    }
+    let forged = |place: Place, record: &[u8]| {
+        let header = Header::new(&place, 2, [6; 32]);
+        blob::seal(former.keys.newest(), &INSTANCE, &header, record).unwrap()
+    };
+    // A blob of the time before: it opens, but the head's sum is under a key of the time after.
+    let mut blobs = host.blobs.clone();
+    blobs.insert(key_of(1).name(), forged(Place::Blob(key_of(1)), b"forged"));
+    assert_eq!(open_with(NEXT, &blobs).map(|_| ()), Err(StateError::Stale));
+    // A head of the time before, over the new root and nothing else, whether it says so or not.
+    let root = Root::read(&host.blobs).unwrap().unwrap();
+    for (said, refusal) in [(2, StateError::Stale), (999, StateError::Corrupt { name: name("head") })] {
+        let head = Head::new(said, 0, SetHash::EMPTY, &root).encode();
+        let blobs = Blobs::from([
+            (name("root"), host.blobs.get(&name("root")).unwrap().clone()),
+            (name("head"), forged(Place::Head, &head)),
+        ]);
+        assert_eq!(open_with(NEXT, &blobs).map(|_| ()), Err(refusal));
+    }
 }

@@ -196,6 +196,10 @@ impl State {
                 self.name = name.to_string();
                 Done::Renamed
             }
+            Change::RotateSealingKey { sealing_key } => {
+                self.sealing_key = sealing_key.to_string();
+                Done::SealingKeyRotated
+            }
         }
     }
 
