@@ -7,10 +7,13 @@ use crate::member::Surroundings;
 use crate::process::Plan;
 use crate::programs;
 use crate::stack::Material;
+use crate::wait::{Seen, until};
 use countersign_wire::host_link::VSOCK_PORT;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
@@ -35,7 +38,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// `production` or `development`, as `deploy/image/build` makes them, with the memory that is documented for it.
+    /// `production` or `development`, as `deploy/image/build` makes them, with 512 MiB of memory.
     ///
     /// # Errors
     /// It is not built.
@@ -80,13 +83,38 @@ impl Sockets {
     pub fn device(&self) -> PathBuf {
         self.base.with_added_extension("d")
     }
+
+    /// Where the device takes connections to the enclave.
+    fn vsock(&self) -> PathBuf {
+        self.base.with_added_extension("v")
+    }
+
+    /// Removes what a device left that was ended.
+    pub fn clear(&self) {
+        for left in [self.device(), self.vsock()] {
+            let _ = fs::remove_file(left);
+        }
+    }
+
+    /// Waits until the device takes a machine.
+    ///
+    /// # Errors
+    /// Not within [`DEVICE_TIMEOUT`].
+    pub async fn device_is_there(&self) -> Result<(), StackError> {
+        let socket = self.device();
+        until(socket.display(), DEVICE_TIMEOUT, || {
+            let seen = if socket.exists() { Seen::Done(()) } else { Seen::NotYet("not there".into()) };
+            std::future::ready(Ok(seen))
+        })
+        .await
+    }
 }
 
 /// The device's and the machine's processes.
 pub fn plans(names: [String; 2], image: &Image, sockets: &Sockets, log: &Path) -> Result<[Plan; 2], StackError> {
     let tools = programs::folder("nitro-tools", "tests/nitro/tools")?;
     let [device, machine] = names;
-    let vsock = sockets.base.with_added_extension("v");
+    let vsock = sockets.vsock();
     let (device_socket, firmware) = (sockets.device().display().to_string(), tools.join("firmware"));
     let vm = format!("guest-cid={ENCLAVE_CID},socket={device_socket},uds-path={}", vsock.display());
     let device = Plan {
@@ -128,11 +156,14 @@ pub fn plans(names: [String; 2], image: &Image, sockets: &Sockets, log: &Path) -
 }
 
 /// Gives a development image its parts, each time that it asks for them; ends with the handle.
-pub struct PartsServer(JoinHandle<()>);
+pub struct PartsServer {
+    task: JoinHandle<()>,
+    asked: Arc<AtomicUsize>,
+}
 
 impl Drop for PartsServer {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -160,12 +191,21 @@ impl PartsServer {
         let path = sockets.port(PARTS_PORT);
         let listener = UnixListener::bind(&path).map_err(StackError::file(&path))?;
         let parts = parts.to_string();
-        Ok(Self(tokio::spawn(async move {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = asked.clone();
+        let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
                 // An enclave that went away meanwhile asks again.
                 let _ = stream.write_all(parts.as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
-        })))
+        });
+        Ok(Self { task, asked })
+    }
+
+    /// How often an enclave came for its parts.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 }

@@ -155,15 +155,10 @@ impl Member {
         self.learn(&addresses);
         if let Some((image, sockets)) = &self.emulated {
             let parts = PartsServer::start(sockets, around, &self.key_file(), index, material)?;
-            let names = [format!("{}-vsock", self.name), self.enclave()];
+            let names = [self.device(), self.enclave()];
             let [device, machine] = emulator::plans(names, image, sockets, &self.folder.join("enclave.log"))?;
             processes.launch(device).await?;
-            let socket = sockets.device();
-            until(socket.display(), emulator::DEVICE_TIMEOUT, || {
-                let seen = if socket.exists() { Seen::Done(()) } else { Seen::NotYet("not there".into()) };
-                std::future::ready(Ok(seen))
-            })
-            .await?;
+            sockets.device_is_there().await?;
             processes.launch(machine).await?;
             return Ok(Some(parts));
         }
@@ -189,6 +184,20 @@ impl Member {
         };
         processes.launch(enclave).await?;
         Ok(None)
+    }
+
+    fn device(&self) -> String {
+        format!("{}-vsock", self.name)
+    }
+
+    /// Where its enclave runs in the emulator: a new vsock device for the next machine. One that had a machine takes its
+    /// socket away for a moment when that is gone.
+    pub async fn renew_device(&self, processes: &mut Processes) -> Result<(), StackError> {
+        let Some((_, sockets)) = &self.emulated else { return Ok(()) };
+        processes.kill(&self.device()).await?;
+        sockets.clear();
+        processes.start(&self.device()).await?;
+        sockets.device_is_there().await
     }
 
     /// Takes the addresses of a host's ready file.

@@ -283,11 +283,19 @@ impl Stack {
 
     /// Starts a process that was killed. A host gets new addresses.
     pub async fn restart(&mut self, name: &str) -> Result<(), StackError> {
+        if let Some(member) = self.members.iter().find(|m| m.enclave() == name) {
+            member.renew_device(&mut self.processes).await?;
+        }
         let ready = self.processes.start(name).await?;
         if let Some(member) = self.members.iter_mut().find(|m| m.host() == name) {
             member.learn(&ready);
         }
         Ok(())
+    }
+
+    /// How often enclaves in the emulator came for development parts.
+    pub fn parts_asked_for(&self) -> usize {
+        self.parts_servers.iter().map(PartsServer::asked).sum()
     }
 
     /// Ends every process at once (SIGKILL).

@@ -44,17 +44,26 @@ fn a_parent_that_is_no_number_is_an_error() {
 
 #[test]
 fn t41_development_parts_are_not_in_it() {
-    let binary = std::fs::read(BINARY).unwrap();
-    let holds = |text: &str| binary.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(holds("there is no Nitro Security Module"), "this test would find nothing");
-    for part in [
+    let development = Path::new(BINARY).with_file_name("cosigner-enclave-dev");
+    let [production, development] = [Path::new(BINARY), &development].map(|file| std::fs::read(file).unwrap());
+    let holds = |binary: &[u8], part: &[u8]| binary.windows(part.len()).any(|window| window == part);
+    let texts = [
         "countersign/file-key-provider/v1",
         "Countersign development, no security",
         "countersign process mode: no kernel, no enclave",
-        "--host-socket",
-        "--test-primes",
         "COMMITTED AUXILIARY INFORMATION",
-    ] {
-        assert!(!holds(part), "{part}");
+    ];
+    let mut parts: Vec<(String, Vec<u8>)> = texts.map(|text| (text.to_owned(), text.as_bytes().to_vec())).into();
+    // The test primes, and what was made with them.
+    for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev/fixtures")).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|extension| extension == "cbor") {
+            parts.push((file.display().to_string(), std::fs::read(&file).unwrap()));
+        }
+    }
+    assert_eq!(parts.len(), texts.len() + 9);
+    for (name, part) in parts {
+        assert!(holds(&development, &part), "{name}: this test would find nothing");
+        assert!(!holds(&production, &part), "{name}");
     }
 }

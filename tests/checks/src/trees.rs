@@ -74,7 +74,7 @@ pub const BANNED_FEATURES: &[(&str, &str, &str)] = &[
 /// Most third-party packages of the production binary, proc macros not counted.
 pub const ENCLAVE_BUDGET: usize = 150;
 /// The target by which the budget is counted.
-pub const ENCLAVE_TARGET: &str = "x86_64-unknown-linux-musl";
+pub const ENCLAVE_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The edges by which the budget is counted.
 pub const ENCLAVE_EDGES: &str = "normal,no-proc-macro";
 

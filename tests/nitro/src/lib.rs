@@ -3,6 +3,8 @@
 
 mod admin;
 mod measured;
+mod unpacked;
 
 pub use admin::{Answer, knock};
 pub use measured::measured;
+pub use unpacked::unpacked;

@@ -28,15 +28,18 @@ async fn e2e_the_development_image_does_the_main_job_and_goes_on_after_its_end()
     let started = Instant::now();
     let mut system = System::start(folder.path(), &Setup { options, ..Setup::default() }).await.unwrap();
     println!("development image: {:.1} s until the group is ready", started.elapsed().as_secs_f64());
+    assert_eq!(system.stack.parts_asked_for(), emulated());
 
     // The registers that everybody compares are those of the security module, not of a file.
     let customer = system.stack.customer().unwrap().clone();
-    let out = folder.path().join("document.cose");
-    let flags = ["attestation", "show", "--document-out", out.to_str().unwrap()];
-    customer.operator.run(flags).await.unwrap();
-    let document = std::fs::read(&out).unwrap();
-    let parsed = parse_unverified(&document).unwrap();
-    assert_eq!(Measurements::of(parsed.for_display()).unwrap(), measured(&image).unwrap());
+    for (index, member) in system.stack.members.iter().enumerate() {
+        let out = folder.path().join(format!("document-{index}.cose"));
+        let flags = ["attestation", "show", "--document-out", out.to_str().unwrap()];
+        member.operator.run(flags).await.unwrap();
+        let document = std::fs::read(&out).unwrap();
+        let reported = Measurements::of(parse_unverified(&document).unwrap().for_display()).unwrap();
+        assert_eq!(reported == measured(&image).unwrap(), index < emulated(), "{}", member.name);
+    }
 
     let vault = system.vault_account("first").await.unwrap();
     let seconds = sign(&system, &vault).await;

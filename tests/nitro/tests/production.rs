@@ -6,7 +6,7 @@ use countersign_attest::{
     AttestationError, Expectation, Measurements, NonceCheck, TrustAnchor, parse_unverified, verify,
 };
 use countersign_channel::ChannelError;
-use countersign_nitro_tests::{knock, measured};
+use countersign_nitro_tests::{knock, measured, unpacked};
 use countersign_stack::emulator::Image;
 use countersign_stack::{Options, Stack, StackError};
 use std::collections::BTreeMap;
@@ -25,7 +25,8 @@ async fn e2e_t38_t39_t40_t41_the_production_image_is_what_it_measures_and_nobody
     let image = Image::built("production").unwrap();
     let started = Instant::now();
     let stack = start(folder.path(), &image).await;
-    println!("production image: {:.1} s from start to connected", started.elapsed().as_secs_f64());
+    let (took, memory) = (started.elapsed().as_secs_f64(), image.memory_mib);
+    println!("production image: {took:.1} s from start to connected, with {memory} MiB of memory");
     let member = stack.customer().unwrap();
 
     // What the security module says, over vsock and the host's admin socket.
@@ -75,6 +76,16 @@ async fn e2e_t38_t39_t40_t41_the_production_image_is_what_it_measures_and_nobody
     ));
     let zeros = Measurements { pcr0: [0; 48], ..expected };
     assert!(matches!(check(&anchor, now, &answer.nonce, &[zeros]), Err(AttestationError::ZerosExpected { .. })));
+
+    // It asked its parent for nothing, and holds no test primes; the development image, of the same recipe, does.
+    assert_eq!(stack.parts_asked_for(), 0);
+    let [own, development] = [&image, &Image::built("development").unwrap()].map(|image| unpacked(image).unwrap());
+    let holds = |image: &[u8], part: &[u8]| image.windows(part.len()).any(|window| window == part);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../enclave/dev/fixtures");
+    for name in ["primes-0", "primes-5", "aux-3-0"] {
+        let part = std::fs::read(fixtures.join(name).with_extension("cbor")).unwrap();
+        assert!(holds(&development, &part) && !holds(&own, &part), "{name}");
+    }
 
     // The two images have kernel and first process in common, and nothing else.
     assert_eq!(expected.pcr1, other.pcr1);

@@ -1,7 +1,7 @@
 //! The host's storage: what comes back at a boot, and what leaves before something is durable.
 
 use super::{ALL, CUSTOMER, submit};
-use cosigner_core::{Core, Effect, Input};
+use cosigner_core::{Core, Effect, Input, SealingKeyAnswer};
 use cosigner_workspace::ceremony::{Input as Notice, TransactionStatus};
 use countersign_tests::simulator::{Base, Faults, GROUP, KEY, World, eip191, purpose, session, unwrapped};
 use countersign_wire::Signed;
@@ -19,6 +19,16 @@ type Blobs = BTreeMap<BlobName, Vec<u8>>;
 /// Boots a core from these blobs, goes on as if nothing were wrong, and returns why it cannot go on. What fails never
 /// serves: nothing that the world can see leaves it.
 fn boot(world: &World, blobs: &Blobs, count: u64) -> Option<Refusal> {
+    boot_with(world, blobs, count, |answer| answer)
+}
+
+/// The same with a key service that answers otherwise.
+fn boot_with(
+    world: &World,
+    blobs: &Blobs,
+    count: u64,
+    alter: impl FnOnce(SealingKeyAnswer) -> SealingKeyAnswer,
+) -> Option<Refusal> {
     let mut core = Core::new(world.capabilities(CUSTOMER, [5; 32]), world.now);
     let mut inputs = vec![Input::HostConnected];
     inputs.extend(blobs.iter().map(|(name, value)| Input::Blob { name: name.clone(), value: value.clone() }));
@@ -33,7 +43,7 @@ fn boot(world: &World, blobs: &Blobs, count: u64) -> Option<Refusal> {
     });
     let mut later = Vec::new();
     if let Some((instance, wrapped)) = unwrap {
-        let answer = unwrapped(&instance, wrapped);
+        let answer = alter(unwrapped(&instance, wrapped));
         later.extend(core.step(world.now, Input::SealingKey(Ok(answer))));
     }
     if core.failure().is_some() {
@@ -101,6 +111,19 @@ fn t04_a_cut_or_flipped_blob_stops_the_boot() {
             assert_refused_or_key(&world, &blobs, name);
         }
     }
+}
+
+#[test]
+fn t42_a_root_key_that_another_key_wraps_than_the_root_names_stops_the_boot() {
+    let (world, _, blobs) = history();
+    let count = blobs.len() as u64;
+    let failure = boot_with(&world, &blobs, count, |answer| SealingKeyAnswer {
+        wrapping_key: "a key of the host's".into(),
+        ..answer
+    });
+    let failure = failure.expect("it must not serve");
+    assert_eq!(failure.code, Code::KeyService);
+    assert!(failure.detail.contains("is wrapped by a key of the host's, the root names simulated"), "{failure}");
 }
 
 /// An altered root may also name another instance or wrapping key: the key service's key does not fit then.

@@ -28,15 +28,15 @@ fn oid(id: &[u8]) -> Vec<u8> {
     definite(0x06, id)
 }
 
-/// `plaintext`, encrypted to the RSA key `recipient` (SubjectPublicKeyInfo, DER).
-pub fn seal(recipient: &[u8], plaintext: &[u8]) -> Vec<u8> {
+/// `plaintext`, encrypted to the RSA key `recipient` (SubjectPublicKeyInfo, DER), if it is one.
+pub fn seal(recipient: &[u8], plaintext: &[u8]) -> Option<Vec<u8>> {
     let (mut key, mut iv) = ([0; 32], [0; 16]);
     aws_lc_rs::rand::fill(&mut key).unwrap();
     aws_lc_rs::rand::fill(&mut iv).unwrap();
     let cipher = PaddedBlockEncryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_256, &key).unwrap()).unwrap();
     let mut content = plaintext.to_vec();
     cipher.less_safe_encrypt(&mut content, EncryptionContext::Iv128(FixedLength::from(iv))).unwrap();
-    let rsa = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(recipient).unwrap()).unwrap();
+    let rsa = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(recipient).ok()?).unwrap();
     let mut encrypted = vec![0; rsa.ciphertext_size()];
     let encrypted = rsa.encrypt(&OAEP_SHA256_MGF1SHA256, &key, &mut encrypted, None).unwrap().to_vec();
 
@@ -51,5 +51,5 @@ pub fn seal(recipient: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let pieces = indefinite(0xa0, &[definite(0x04, one), definite(0x04, two)]);
     let encrypted = indefinite(0x30, &[oid(DATA), cbc, pieces]);
     let enveloped = indefinite(0x30, &[vec![0x02, 1, 2], recipients, encrypted]);
-    indefinite(0x30, &[oid(ENVELOPED_DATA), indefinite(0xa0, &[enveloped])])
+    Some(indefinite(0x30, &[oid(ENVELOPED_DATA), indefinite(0xa0, &[enveloped])]))
 }

@@ -14,7 +14,7 @@ mod simulated_kms;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use broker::Said;
+use broker::{Dials, Said};
 use cosigner_dev::{DevelopmentRoot, SoftwareNsm};
 use countersign_attest::Measurements;
 use countersign_wire::host_link::FromHost;
@@ -38,6 +38,14 @@ async fn e2e_t42_the_sealing_key_comes_from_the_key_service_for_the_measured_ima
     assert!(refused.contains("expected a KMS key as arn:aws:kms"), "{refused}");
     let refused = scene.claim(CUSTOMER, FOREIGN_KEY).await.unwrap_err();
     assert!(refused.contains("NotFoundException"), "{refused}");
+
+    // Whoever answers in the service's place, under another authority, is told nothing.
+    let impostor = scene.impostor(folder.path());
+    scene.broker(CUSTOMER).dial(Dials::To(impostor.port));
+    let refused = scene.claim(CUSTOMER, KEY).await.unwrap_err();
+    assert!(refused.contains("TLS failed"), "{refused}");
+    assert!(impostor.calls.lock().unwrap().is_empty());
+    scene.broker(CUSTOMER).dial(Dials::To(scene.kms.port));
 
     // The claim, and the next start.
     let instance = scene.claim(CUSTOMER, KEY).await.unwrap();
@@ -72,15 +80,18 @@ async fn e2e_t42_the_sealing_key_comes_from_the_key_service_for_the_measured_ima
 fn calls_of_the_host(scene: &Scene, instance: &str, pcrs: &[String; 3]) {
     let wrapped = scene.wrapped_key(CUSTOMER);
     let root = DevelopmentRoot::load(&scene.stack.around.development_root).unwrap();
-    let document = |pcrs: &[String; 3], root: DevelopmentRoot| {
-        let register = |text: &String| hex::decode(text).unwrap().try_into().unwrap();
+    let register = |text: &String| hex::decode(text).unwrap().try_into().unwrap();
+    let document_for = |public_key: &[u8], pcrs: &[String; 3], root: DevelopmentRoot| {
         let measured =
             Measurements { pcr0: register(&pcrs[0]), pcr1: register(&pcrs[1]), pcr2: register(&pcrs[2]), pcr8: None };
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
+        SoftwareNsm::new(Arc::new(root), "i-0-enc0", measured, clock).attest(&[], &[], public_key).unwrap()
+    };
+    let document = |pcrs: &[String; 3], root: DevelopmentRoot| {
         let recipient = aws_lc_rs::rsa::PrivateDecryptingKey::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
         let public: aws_lc_rs::encoding::PublicKeyX509Der<'_> =
             aws_lc_rs::encoding::AsDer::as_der(&recipient.public_key()).unwrap();
-        SoftwareNsm::new(Arc::new(root), "i-0-enc0", measured, clock).attest(&[], &[], public.as_ref()).unwrap()
+        document_for(public.as_ref(), pcrs, root)
     };
     let attested = |document: &[u8]| json!({ "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": STANDARD.encode(document) });
     let body = |recipient: Option<Value>, instance: &str| {
@@ -99,17 +110,33 @@ fn calls_of_the_host(scene: &Scene, instance: &str, pcrs: &[String; 3]) {
 
     // With everything right this would be answered, to whoever holds the attested key.
     let good = attested(&document(pcrs, root));
-    assert!(ask("Decrypt", &body(Some(good.clone()), instance)).unwrap().get("Plaintext").is_none());
+    for operation in ["Decrypt", "GenerateDataKey"] {
+        assert!(ask(operation, &body(Some(good.clone()), instance)).unwrap().get("Plaintext").is_none());
+    }
     for operation in ["Decrypt", "GenerateDataKey"] {
         assert_eq!(refused(operation, &body(None, instance)), "AccessDeniedException", "without attestation");
-        let root = DevelopmentRoot::load(&scene.stack.around.development_root).unwrap();
-        let other_image = ["22".repeat(48), pcrs[1].clone(), pcrs[2].clone()];
-        let from_other_image = attested(&document(&other_image, root));
-        assert_eq!(refused(operation, &body(Some(from_other_image), instance)), "AccessDeniedException");
+        for register in 0..3 {
+            let mut other_image = pcrs.clone();
+            other_image[register] = "22".repeat(48);
+            let root = DevelopmentRoot::load(&scene.stack.around.development_root).unwrap();
+            let from_other_image = attested(&document(&other_image, root));
+            let refusal = refused(operation, &body(Some(from_other_image), instance));
+            assert_eq!(refusal, "AccessDeniedException", "PCR{register} of another image");
+        }
         let foreign = attested(&document(pcrs, DevelopmentRoot::generate().unwrap()));
         assert_eq!(refused(operation, &body(Some(foreign), instance)), "ValidationException", "another root");
         let other = "33".repeat(32);
         assert_eq!(refused(operation, &body(Some(good.clone()), &other)), "AccessDeniedException", "another instance");
+        // What the host can really get: documents whose key is that of a channel, which decrypts nothing.
+        for public_key in [&[4; 32][..], &[]] {
+            let root = DevelopmentRoot::load(&scene.stack.around.development_root).unwrap();
+            let of_channel = attested(&document_for(public_key, pcrs, root));
+            let refusal = refused(operation, &body(Some(of_channel), instance));
+            assert_eq!(refusal, "ValidationException", "a document for a channel");
+        }
+        let mut more: Value = serde_json::from_str(&body(Some(good.clone()), instance)).unwrap();
+        more["EncryptionContext"]["another"] = json!("member");
+        assert_eq!(refused(operation, &more.to_string()), "AccessDeniedException", "a larger context");
         let without: Value = serde_json::from_str(&body(Some(good.clone()), instance)).unwrap();
         let mut without = without;
         without.as_object_mut().unwrap().remove("EncryptionContext");

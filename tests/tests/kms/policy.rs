@@ -93,3 +93,86 @@ fn is_like(pattern: &str, text: &str) -> bool {
         None => pattern == text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const HOST: &str = "arn:aws:iam::111122223333:role/host";
+    const ADMINISTRATOR: &str = "arn:aws:iam::111122223333:role/administrator";
+
+    fn request<'a>(principal: &'a str, action: &'a str, pcr0: Option<&str>, instance: Option<&str>) -> Request<'a> {
+        let key = |name: &str, value: Option<&str>| value.map(|value| (name.to_owned(), vec![value.to_owned()]));
+        let context = [
+            key("kms:RecipientAttestation:PCR0", pcr0),
+            key("kms:RecipientAttestation:PCR1", Some("b1")),
+            key("kms:RecipientAttestation:PCR2", Some("c2")),
+            key("kms:EncryptionContext:countersign:instance", instance),
+            key("kms:EncryptionContextKeys", instance.map(|_| "countersign:instance")),
+        ];
+        Request { principal, action, context: context.into_iter().flatten().collect() }
+    }
+
+    /// What IAM policies of the account, or a later statement, might allow changes nothing about what is denied.
+    #[test]
+    fn t42_what_the_policy_denies_stays_denied_whatever_else_is_allowed() {
+        let mut policy = filled(HOST, ADMINISTRATOR, ["a0", "b1", "c2"], &["6f"]);
+        let everything = json!({ "Effect": "Allow", "Principal": { "AWS": "*" }, "Action": "kms:*", "Resource": "*" });
+        policy["Statement"].as_array_mut().unwrap().push(everything);
+        let allowed = |principal, action, pcr0, instance| allows(&policy, &request(principal, action, pcr0, instance));
+        for principal in [HOST, ADMINISTRATOR, "arn:aws:iam::111122223333:root"] {
+            for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
+                assert!(allowed(principal, action, Some("a0"), Some("6f")), "nothing else stands in the way");
+                assert!(!allowed(principal, action, None, Some("6f")), "unattested");
+                assert!(!allowed(principal, action, Some("a1"), Some("6f")), "another image");
+                assert!(!allowed(principal, action, Some("a0"), Some("70")), "another instance");
+                assert!(!allowed(principal, action, Some("a0"), None), "no instance");
+            }
+            for action in [
+                "kms:Encrypt",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:GenerateDataKeyPair",
+                "kms:GenerateDataKeyPairWithoutPlaintext",
+                "kms:CreateGrant",
+                "kms:ImportKeyMaterial",
+                "kms:ReplicateKey",
+            ] {
+                assert!(!allowed(principal, action, Some("a0"), Some("6f")), "{action}");
+            }
+        }
+        for action in
+            ["kms:PutKeyPolicy", "kms:DisableKey", "kms:ScheduleKeyDeletion", "kms:CreateAlias", "kms:RetireGrant"]
+        {
+            assert!(!allowed(HOST, action, Some("a0"), Some("6f")), "{action}");
+            assert!(allowed(ADMINISTRATOR, action, None, None), "{action}");
+        }
+    }
+
+    #[test]
+    fn t42_the_policy_alone_allows_the_host_two_calls_of_the_whole_image() {
+        let policy = filled(HOST, ADMINISTRATOR, ["a0", "b1", "c2"], &["6f"]);
+        let good = || request(HOST, "kms:Decrypt", Some("a0"), Some("6f"));
+        assert!(allows(&policy, &good()));
+        for register in ["PCR0", "PCR1", "PCR2"] {
+            for other in [None, Some("ff")] {
+                let mut request = good();
+                let name = format!("kms:RecipientAttestation:{register}");
+                match other {
+                    Some(other) => request.context.insert(name, vec![other.to_owned()]),
+                    None => request.context.remove(&name),
+                };
+                assert!(!allows(&policy, &request), "{register} {other:?}");
+            }
+        }
+        let mut larger = good();
+        let members = vec!["countersign:instance".to_owned(), "another".to_owned()];
+        larger.context.insert("kms:EncryptionContextKeys".into(), members);
+        assert!(!allows(&policy, &larger));
+        for principal in [ADMINISTRATOR, "arn:aws:iam::111122223333:root"] {
+            assert!(!allows(&policy, &Request { principal, ..good() }));
+        }
+    }
+}

@@ -12,7 +12,7 @@ use countersign_stack::{Options, Stack, StackError};
 use countersign_wire::Bytes;
 use countersign_wire::host_link::FromEnclave;
 use countersign_wire::limits::MAX_BLOB_BYTES;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -189,6 +189,20 @@ impl Scene {
         part(at).0
     }
 
+    /// A key service with a certificate for the right name, of an authority that nobody believes.
+    pub fn impostor(&mut self, folder: &Path) -> Arc<SimulatedKms> {
+        let (own, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let params = CertificateParams::new(vec![SERVICE.to_owned()]).unwrap();
+        let signed = params.signed_by(&key, &Issuer::from_params(&authority, &own)).unwrap();
+        let certificate = written(&signed.pem(), &key, folder, "impostor");
+        let root = DevelopmentRoot::load(&self.stack.around.development_root).unwrap();
+        let (kms, server) = SimulatedKms::start(&certificate, vec![host()], root.trust_anchor().unwrap());
+        self.servers.push(server);
+        kms
+    }
+
     pub async fn stop(self) {
         self.servers.iter().for_each(JoinHandle::abort);
         self.stack.stop().await.unwrap();
@@ -200,8 +214,13 @@ fn certificate(stack: &Stack, folder: &Path) -> ServerCertificate {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec![SERVICE.to_owned()]).unwrap();
     let signed = stack.authority.sign(params, &key).unwrap();
-    let files = ServerCertificate { certificate: folder.join("kms.crt"), key: folder.join("kms.key") };
-    std::fs::write(&files.certificate, signed.pem()).unwrap();
+    written(&signed.pem(), &key, folder, "kms")
+}
+
+fn written(certificate: &str, key: &KeyPair, folder: &Path, name: &str) -> ServerCertificate {
+    let file = |extension: &str| folder.join(name).with_extension(extension);
+    let files = ServerCertificate { certificate: file("crt"), key: file("key") };
+    std::fs::write(&files.certificate, certificate).unwrap();
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
     files
 }

@@ -138,9 +138,11 @@ impl SimulatedKms {
         if let Some(wrapped) = wrapped {
             answer["CiphertextBlob"] = json!(STANDARD.encode(wrapped));
         }
-        match document.and_then(|document| document.public_key) {
-            Some(recipient) => {
-                answer["CiphertextForRecipient"] = json!(STANDARD.encode(envelope::seal(&recipient, &data_key)))
+        match document {
+            Some(document) => {
+                let sealed = envelope::seal(&document.public_key.unwrap_or_default(), &data_key);
+                let sealed = sealed.ok_or(("ValidationException", "attestation document: no RSA public key".into()))?;
+                answer["CiphertextForRecipient"] = json!(STANDARD.encode(sealed))
             }
             None => answer["Plaintext"] = json!(STANDARD.encode(&data_key)),
         }

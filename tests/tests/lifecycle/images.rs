@@ -44,7 +44,7 @@ fn t54_a_peer_with_another_image_takes_part_only_where_operators_listed_it() {
 }
 
 #[test]
-fn t38_a_co_signer_that_believes_aws_alone_signs_with_no_development_peer() {
+fn t41_a_co_signer_that_believes_aws_alone_signs_with_no_development_peer() {
     for strict in [0, 2] {
         let mut world = Base::connected(1, Faults::none());
         world.anchors.insert(strict, TrustAnchor::aws());

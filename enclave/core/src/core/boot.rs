@@ -93,3 +93,81 @@ impl Parts<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Core;
+    use crate::capability::{Attestor, Capabilities};
+    use crate::input::Input;
+    use crate::seal::RootKey;
+    use crate::serving::blobs;
+    use crate::state::{Secret, Settings};
+    use countersign_channel::AttestorError;
+    use countersign_wire::command::Measurements;
+    use countersign_wire::refusal::Refusal;
+    use countersign_wire::{List, Message, Text};
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    const ROOT_KEY: [u8; 32] = [7; 32];
+    const IDENTITY: [u8; 32] = [8; 32];
+
+    struct NoDocuments;
+
+    impl Attestor for NoDocuments {
+        fn document(&mut self, _: &[u8], _: &[u8], _: &[u8]) -> Result<Vec<u8>, AttestorError> {
+            Err(AttestorError { detail: "none here".into() })
+        }
+    }
+
+    /// Boots from a state that was sealed with `sealed_with`, where operators named `named`.
+    fn boot(sealed_with: &str, named: &str, instance: [u8; 32]) -> Option<Refusal> {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let wrapping_key = Text::new(sealed_with).unwrap();
+        let root_key = RootKey { key: Zeroizing::new(ROOT_KEY), wrapping_key, wrapped: b"wrapped".to_vec() };
+        let mut sealer = Sealer::create(root_key, instance, &mut rng).unwrap();
+        let settings = Settings {
+            name: Text::default(),
+            identity: Secret::new(&IDENTITY),
+            operators: List::default(),
+            required: 1,
+            sealing_key: Text::new(named).unwrap(),
+            epoch: 1,
+        };
+        let change = (blobs::settings(), Some(Zeroizing::new(settings.encode())));
+        let stored = sealer.seal(vec![change], &mut rng).unwrap();
+        let capabilities = Capabilities {
+            entropy: Box::new(rng),
+            attestor: Box::new(NoDocuments),
+            anchor: countersign_attest::TrustAnchor::aws(),
+            measurements: Measurements { pcr0: [1; 48], pcr1: [2; 48], pcr2: [3; 48], pcr8: None },
+            version: "test",
+            given_primes: None,
+        };
+        let mut core = Core::new(capabilities, 1);
+        core.step(1, Input::HostConnected);
+        let count = stored.len() as u64;
+        for write in stored {
+            core.step(1, Input::Blob { name: write.name, value: write.value.unwrap().into_vec() });
+        }
+        core.step(1, Input::BlobsEnd { count });
+        let key = Zeroizing::new(ROOT_KEY);
+        let answer = SealingKeyAnswer { key, wrapped: b"wrapped".to_vec(), wrapping_key: sealed_with.to_owned() };
+        core.step(1, Input::SealingKey(Ok(answer)));
+        core.failure().cloned()
+    }
+
+    #[test]
+    fn t42_a_state_under_another_sealing_key_or_instance_than_its_settings_say_is_refused() {
+        let own = SigningIdentity::from_secret(&IDENTITY).public();
+        assert_eq!(boot("one", "one", own), None);
+        let refused = boot("another", "one", own).unwrap();
+        assert_eq!(refused.code, Code::KeyService);
+        assert!(refused.detail.contains("another sealing key than operators did"), "{refused}");
+        let refused = boot("one", "one", [9; 32]).unwrap();
+        assert_eq!(refused.code, Code::Storage);
+        assert!(refused.detail.contains("of another instance"), "{refused}");
+    }
+}
