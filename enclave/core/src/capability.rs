@@ -22,3 +22,27 @@ pub struct Capabilities {
     /// Committed primes for development, taken instead of a search. Always `None` in the production binary.
     pub given_primes: Option<countersign_mpc::Primes>,
 }
+
+/// What cores of unit tests are given: this randomness, and no documents.
+#[cfg(test)]
+pub(crate) fn without_documents(entropy: impl Entropy + 'static) -> Capabilities {
+    use countersign_channel::AttestorError;
+    use countersign_wire::command::Measurements;
+
+    struct NoDocuments;
+
+    impl Attestor for NoDocuments {
+        fn document(&mut self, _: &[u8], _: &[u8], _: &[u8]) -> Result<Vec<u8>, AttestorError> {
+            Err(AttestorError { detail: "none here".into() })
+        }
+    }
+
+    Capabilities {
+        entropy: Box::new(entropy),
+        attestor: Box::new(NoDocuments),
+        anchor: countersign_attest::TrustAnchor::aws(),
+        measurements: Measurements { pcr0: [1; 48], pcr1: [2; 48], pcr2: [3; 48], pcr8: None },
+        version: "test",
+        given_primes: None,
+    }
+}

@@ -2,14 +2,13 @@
 
 use super::session::{PeerRounds, Rounds, Session, Stage};
 use super::{evidence, prepare::subject_of};
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, without_documents};
 use crate::effect::Effect;
 use crate::limits::{MAX_EARLY_KEYGEN_BYTES, MAX_EARLY_PAIRING_BYTES, MAX_EARLY_SIGN_BYTES};
 use crate::serving::{Counts, Cx, JobOwner, PairingState, Running};
 use crate::state::{Agreed, Decision, GroupRecord, KeyRecord, Pairing, RequestRecord, Secret};
-use countersign_channel::{Attestor, AttestorError, StaticKey};
+use countersign_channel::StaticKey;
 use countersign_wire::ceremony::{CosignerMessage, Ready, Work};
-use countersign_wire::command::Measurements;
 use countersign_wire::group::{Group, Party, Role};
 use countersign_wire::ids::{BootId, GroupId, KeyId, PairingId, PartyId, SessionId, TransactionId, WorkspaceId};
 use countersign_wire::key::{Algorithm, KeyPurpose, Operation};
@@ -30,14 +29,6 @@ const EXECUTION: [u8; 32] = [3; 32];
 const SESSION: SessionId = SessionId([4; 16]);
 /// Who lies.
 const MALLORY: usize = 2;
-
-struct NoDocuments;
-
-impl Attestor for NoDocuments {
-    fn document(&mut self, _: &[u8], _: &[u8], _: &[u8]) -> Result<Vec<u8>, AttestorError> {
-        Err(AttestorError { detail: "none here".into() })
-    }
-}
 
 fn identities() -> Vec<SigningIdentity> {
     let mut all: Vec<_> = [11, 12, 13].map(|n| SigningIdentity::from_secret(&[n; 32])).into();
@@ -156,14 +147,7 @@ impl Honest {
             quarantined: List::default(),
         };
         state.keys.insert(KEY, key);
-        let caps = Capabilities {
-            entropy: Box::new(rng),
-            attestor: Box::new(NoDocuments),
-            anchor: countersign_attest::TrustAnchor::aws(),
-            measurements: Measurements { pcr0: [1; 48], pcr1: [2; 48], pcr2: [3; 48], pcr8: None },
-            version: "test",
-            given_primes: None,
-        };
+        let caps = without_documents(rng);
         let mut honest = Self { state, caps, running: Running::default(), counts: Counts::default() };
         honest.open(SESSION, work, true);
         honest

@@ -99,13 +99,11 @@ impl Parts<'_> {
 mod tests {
     use super::*;
     use crate::Core;
-    use crate::capability::{Attestor, Capabilities};
+    use crate::capability::without_documents;
     use crate::input::Input;
     use crate::seal::RootKey;
     use crate::serving::blobs;
     use crate::state::{Secret, Settings};
-    use countersign_channel::AttestorError;
-    use countersign_wire::command::Measurements;
     use countersign_wire::refusal::Refusal;
     use countersign_wire::{List, Message, Text};
     use rand_chacha::ChaCha20Rng;
@@ -113,14 +111,6 @@ mod tests {
 
     const ROOT_KEY: [u8; 32] = [7; 32];
     const IDENTITY: [u8; 32] = [8; 32];
-
-    struct NoDocuments;
-
-    impl Attestor for NoDocuments {
-        fn document(&mut self, _: &[u8], _: &[u8], _: &[u8]) -> Result<Vec<u8>, AttestorError> {
-            Err(AttestorError { detail: "none here".into() })
-        }
-    }
 
     /// Boots from a state that was sealed with `sealed_with`, where operators named `named`.
     fn boot(sealed_with: &str, named: &str, instance: [u8; 32]) -> Option<Refusal> {
@@ -138,14 +128,7 @@ mod tests {
         };
         let change = (blobs::settings(), Some(Zeroizing::new(settings.encode())));
         let stored = sealer.seal(vec![change], &mut rng).unwrap();
-        let capabilities = Capabilities {
-            entropy: Box::new(rng),
-            attestor: Box::new(NoDocuments),
-            anchor: countersign_attest::TrustAnchor::aws(),
-            measurements: Measurements { pcr0: [1; 48], pcr1: [2; 48], pcr2: [3; 48], pcr8: None },
-            version: "test",
-            given_primes: None,
-        };
+        let capabilities = without_documents(rng);
         let mut core = Core::new(capabilities, 1);
         core.step(1, Input::HostConnected);
         let count = stored.len() as u64;
