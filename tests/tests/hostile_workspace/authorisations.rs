@@ -1,9 +1,11 @@
 //! Sessions without the customer's Authorisation, or with one that does not fit.
 
 use super::{ALL, CLOUDS, CUSTOMER, hostile, sign, signatures, two_of_three};
+use cosigner_core::Input;
 use countersign_tests::simulator::{Answer, Setting, World, eip191, session};
+use countersign_wire::host_link::HostHealth;
 use countersign_wire::refusal::Code;
-use countersign_wire::{Signed, SigningIdentity};
+use countersign_wire::{Signed, SigningIdentity, Text};
 
 const MINUTE: u64 = 60_000;
 
@@ -64,6 +66,44 @@ fn t56_an_expired_authorisation_is_refused_also_where_it_was_seen_before() {
             assert_eq!(answer.code(), Some(Code::AuthorisationExpired), "{i}: {answer:?}");
         }
         assert_eq!(world.authorise(CUSTOMER, &request), Ok(authorisation), "the decision stands, and is expired");
+    }
+}
+
+#[test]
+fn t43_a_host_whose_clock_is_an_hour_off_prolongs_and_shortens_no_authorisation() {
+    const HOUR: u64 = 60 * MINUTE;
+    for ahead in [true, false] {
+        let mut world = hostile(Setting::default());
+        let tell = |world: &mut World| {
+            let clock_ms = if ahead { world.now + HOUR } else { world.now - HOUR };
+            let health = HostHealth {
+                version: Text::cut("test"),
+                clock_ms,
+                disk_free_bytes: 1,
+                disk_total_bytes: 1,
+                blobs: 1,
+                stored_bytes: 1,
+                commit_us: 1,
+                proxied: false,
+            };
+            for i in ALL {
+                world.input(i, 1, Input::HostHealth(health.clone()));
+            }
+            world.run(10, |_| false);
+        };
+        tell(&mut world);
+        let request = world.request(1, "hello", "fine");
+        let authorisation = world.authorise(CUSTOMER, &request).unwrap();
+        let work = World::signing(&request, &authorisation, 0);
+        world.run(9 * MINUTE, |_| false);
+        tell(&mut world);
+        world.prepare(1, session(1), &work).ready();
+        world.run(2 * MINUTE, |_| false);
+        tell(&mut world);
+        for i in ALL {
+            let answer = world.prepare(i, session(2), &work);
+            assert_eq!(answer.code(), Some(Code::AuthorisationExpired), "{i}, ahead {ahead}: {answer:?}");
+        }
     }
 }
 
