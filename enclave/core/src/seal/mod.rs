@@ -165,7 +165,7 @@ impl Sealer {
     /// Puts the state under a new root key, and what is sealed from now on under a new data key. The next batch brings the
     /// new root; until it is durable the earlier one opens the state. An error changes nothing.
     ///
-    /// The head's sum is taken anew, under a key that nobody with the earlier data key knows: a microsecond a blob.
+    /// The head's sum is taken anew, under a key that nobody with the earlier data key knows: one HMAC for each blob.
     pub fn rotate(&mut self, root_key: RootKey, rng: &mut dyn RngCore) -> Result<(), SealError> {
         let mut in_use: Vec<u64> = self.members.values().map(|member| member.epoch).collect();
         in_use.sort_unstable();
